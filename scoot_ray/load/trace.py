@@ -1,0 +1,60 @@
+"""What is replayed (Request, Trace) and what came back (RequestRecord). Frozen values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Message: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One row of a trace.
+
+    Either text (``prompt`` or ``messages``) or lengths alone, with the shared prefix named by ``hash_ids``: one id
+    per block of 512 tokens, equal ids meaning equal tokens (the Mooncake convention).
+    """
+
+    timestamp_s: float
+    input_tokens: int | None
+    output_tokens: int
+    hash_ids: tuple[int, ...] = ()
+    prompt: str | None = None
+    messages: tuple[Message, ...] | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Requests in order of time, and where they came from."""
+
+    requests: tuple[Request, ...]
+    source: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the server counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request's life in absolute ``time.monotonic()`` seconds. ``error`` is None for a success alone."""
+
+    index: int
+    scheduled_s: float
+    sent_s: float | None
+    token_times_s: tuple[float, ...] = ()
+    done_s: float | None = None
+    status: int | None = None
+    error: str | None = None
+    usage: Usage | None = None
+    output_tokens: int = 0
+    replica: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)

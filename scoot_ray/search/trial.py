@@ -1,0 +1,109 @@
+"""What is tried and what comes of it: Trial, Outcome, Observation.
+
+Frozen values; everything else in the search is a function of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+Value: TypeAlias = bool | int | float | str
+Config: TypeAlias = Mapping[str, Value]
+Metrics: TypeAlias = Mapping[str, float]
+
+
+class FailureKind(StrEnum):
+    """Why an evaluation has no measurement, and so whose fault that is."""
+
+    REJECTED = "rejected"
+    OUT_OF_MEMORY = "out_of_memory"
+    START_TIMEOUT = "start_timeout"
+    CRASHED = "crashed"
+    STALLED = "stalled"
+    NODE_LOST = "node_lost"
+    PREEMPTED = "preempted"
+    PORT_TAKEN = "port_taken"
+    CLIENT_LAGGED = "client_lagged"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+    @property
+    def of_configuration(self) -> bool:
+        """True where the configuration is to blame: only these teach the forest and count in the budget."""
+        return self in _OF_CONFIGURATION
+
+
+_OF_CONFIGURATION = frozenset(
+    {
+        FailureKind.REJECTED,
+        FailureKind.OUT_OF_MEMORY,
+        FailureKind.START_TIMEOUT,
+        FailureKind.CRASHED,
+        FailureKind.STALLED,
+    }
+)
+
+
+class Origin(StrEnum):
+    """Who asked for a trial."""
+
+    DEFAULT = "default"
+    BASELINE = "baseline"
+    INITIAL = "initial"
+    MODEL = "model"
+    TOP_UP = "top_up"
+    CONFIRMATION = "confirmation"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One configuration to evaluate.
+
+    ``orders`` are the arrival orders (offsets to the study's seed) replayed within one engine start;
+    a search trial has the single order 0.
+    """
+
+    id: int
+    config: Config
+    origin: Origin
+    orders: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The engine survived. ``metrics`` are means over ``runs``; ``runs`` holds one mapping per arrival order."""
+
+    metrics: Metrics
+    runs: tuple[Metrics, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """Ended early because it could not win: each metric is known to lie within (low, high)."""
+
+    bounds: Mapping[str, tuple[float, float]]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No measurement, with the reason."""
+
+    kind: FailureKind
+    detail: str
+
+
+Outcome: TypeAlias = Measured | Bounded | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A trial with its outcome. ``timings`` are seconds per phase: queue_s start_s warmup_s load_s drain_s stop_s."""
+
+    trial: Trial
+    outcome: Outcome
+    where: str = ""
+    timings: Mapping[str, float] = field(default_factory=dict)
