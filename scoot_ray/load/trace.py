@@ -45,7 +45,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One request's life in absolute ``time.monotonic()`` seconds. ``error`` is None for a success alone."""
+    """One request's life in absolute ``time.monotonic()`` seconds. ``error`` is None for a success alone.
+
+    ``token_times_s`` has one entry per event with content. ``input_tokens`` (None for text) and ``output_tokens`` are
+    what was asked for; ``usage`` is what the server counted.
+    """
 
     index: int
     scheduled_s: float
@@ -55,6 +59,7 @@ class RequestRecord:
     status: int | None = None
     error: str | None = None
     usage: Usage | None = None
+    input_tokens: int | None = None
     output_tokens: int = 0
     replica: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)

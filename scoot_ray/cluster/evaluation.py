@@ -1,0 +1,252 @@
+"""One evaluation, from engine start to engine stop. The engine and the load generator meet here, through a URL.
+
+No Ray in here: the worker actor is a shell around ``evaluate``.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scoot_ray.cluster.cores import ClientCore, client_core
+from scoot_ray.engine.diagnose import diagnose
+from scoot_ray.engine.launch import EngineOptions, TooFewGpus, device_slices, engine_spec
+from scoot_ray.engine.process import EngineProcess, GuardianError, free_port, pin, start
+from scoot_ray.engine.ready import StartFailed, read_log, wait_ready
+from scoot_ray.engine.server import max_model_len, reset_prefix_cache, server_version
+from scoot_ray.load.arrivals import Arrivals
+from scoot_ray.load.errors import LoadError
+from scoot_ray.load.measure import Load, Measurement, run_replay
+from scoot_ray.load.records import record_to_json
+from scoot_ray.load.replay import Hooks
+from scoot_ray.load.selection import Selection, fit
+from scoot_ray.load.target import Target
+from scoot_ray.load.trace import Trace
+from scoot_ray.load.warmup import MAX_WARMUP_S
+from scoot_ray.search import Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
+from scoot_ray.study import Study
+
+STOP_S = 60.0  # more than a guardian takes to end an engine that resists
+DRAIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What every evaluation of a study shares. ``env`` holds secrets: it is handed on in memory, never written."""
+
+    study: Study
+    trace: Trace
+    env: Mapping[str, str] = field(repr=False)
+    switches: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An observation and the files that belong to it: the engine's logs, a record per request, the circumstances."""
+
+    observation: Observation
+    files: Mapping[str, bytes]
+
+
+class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours or the configuration's
+    """Ends an evaluation with a reason."""
+
+    def __init__(self, kind: FailureKind, detail: str) -> None:
+        super().__init__(kind, detail)
+        self.outcome = Failed(kind, detail)
+
+
+def deadline_s(study: Study, orders: int) -> float:
+    """The longest that all phases of an evaluation together may take."""
+    load_s = MAX_WARMUP_S + study.workload.duration_s + DRAIN_S + 30.0
+    return study.engine.start_timeout_s + orders * load_s + STOP_S
+
+
+def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: Callable[[str], None]) -> Finished:
+    """Start the engine with the trial's configuration, replay each arrival order, stop the engine.
+
+    ``enter`` is told each phase. Whatever goes wrong comes back as the observation's outcome.
+    """
+    with tempfile.TemporaryDirectory(prefix="scoot-ray-") as scratch:
+        evaluation = _Evaluation(task, trial, Path(scratch), enter)
+        try:
+            outcome: Outcome = evaluation.run(gpus)
+        except _Failure as failure:
+            outcome = failure.outcome
+        except StartFailed as failure:
+            outcome = Failed(failure.kind, failure.detail)
+        except TooFewGpus as error:
+            outcome = Failed(FailureKind.REJECTED, str(error))
+        except (GuardianError, LoadError, OSError) as error:
+            outcome = Failed(FailureKind.INTERNAL, str(error))
+        return Finished(Observation(trial, outcome, where, evaluation.timings), evaluation.files())
+
+
+class _Evaluation:
+    """The phases of one evaluation, with the seconds each took."""
+
+    def __init__(self, task: Task, trial: Trial, scratch: Path, enter: Callable[[str], None]) -> None:
+        self._task, self._trial, self._scratch, self._enter = task, trial, scratch, enter
+        self._circumstances: dict[str, object] = {}
+        self.timings: dict[str, float] = {}
+
+    def run(self, gpus: Sequence[str]) -> Outcome:
+        with ExitStack() as stack:
+            core = stack.enter_context(client_core())
+            stack.push(lambda *_: self._enter("stopping the engine") is not None)
+            engines = [stack.enter_context(self._stopping(engine)) for engine in self._start(gpus, core)]
+            self._wait_ready(engines)
+            core.settle([pid for engine in engines for pid in engine.pids], pin)
+            runs = [self._measure(engines, order, first=at == 0) for at, order in enumerate(self._trial.orders)]
+        return Measured(_mean(runs), tuple(runs))
+
+    def files(self) -> dict[str, bytes]:
+        """What is worth keeping, with every secret masked."""
+        self._scratch.joinpath("circumstances.json").write_text(json.dumps(self._circumstances, indent=2) + "\n")
+        kept = {
+            str(path.relative_to(self._scratch)): path.read_bytes()
+            for pattern in ("*.log", "*/*.log", "*.jsonl", "*.json")
+            for path in sorted(self._scratch.glob(pattern))
+        }
+        return {name: self._masked(content) for name, content in kept.items()}
+
+    def _start(self, gpus: Sequence[str], core: ClientCore) -> Iterator[EngineProcess]:
+        engine = self._task.study.engine
+        env = {**core.engine_environment(bool(gpus)), **self._task.env}
+        options = EngineOptions(engine.model, engine.python, engine.args, env, self._task.switches)
+        slices = device_slices(gpus, {**engine.args, **self._trial.config})
+        self._enter("starting the engine")
+        for replica, devices in enumerate(slices):
+            folder = self._scratch if len(slices) == 1 else self._scratch / f"replica-{replica}"
+            folder.mkdir(exist_ok=True)
+            yield start(engine_spec(options, self._trial.config, folder, free_port(), devices))
+
+    @contextmanager
+    def _stopping(self, engine: EngineProcess) -> Iterator[EngineProcess]:
+        try:
+            yield engine
+        finally:
+            with self._timed("stop_s"):
+                engine.stop()
+
+    def _wait_ready(self, engines: Sequence[EngineProcess]) -> None:
+        ends_s = time.monotonic() + self._task.study.engine.start_timeout_s
+        with self._timed("start_s"):
+            for engine in engines:
+                wait_ready(engine, max(0.0, ends_s - time.monotonic()), self._trial.config)
+        first = engines[0].spec
+        self._circumstances["engine_version"] = server_version(first.base_url)
+        self._circumstances["max_model_len"] = max_model_len(first.base_url, first.api_key)
+        self._circumstances["replicas"] = len(engines)
+
+    def _measure(self, engines: Sequence[EngineProcess], order: int, first: bool) -> Metrics:
+        """Replay one arrival order, with no prefix left in the cache from the one before."""
+        if not first:
+            cleared = [reset_prefix_cache(engine.spec.base_url, engine.spec.api_key) for engine in engines]
+            self._circumstances["prefix_cache_cleared"] = all(cleared)
+        measurement = run_replay(self._target(engines), self._load(order), self._hooks(engines, order))
+        self._account(measurement, order)
+        self._judge(engines, measurement)
+        return measurement.metrics
+
+    def _target(self, engines: Sequence[EngineProcess]) -> Target:
+        engine, workload = self._task.study.engine, self._task.study.workload
+        name = str(engine.args.get("served_model_name", engine.model))
+        urls = tuple(one.spec.base_url for one in engines)
+        key = engines[0].spec.api_key
+        return Target(urls, name, key, timeout_s=workload.request_timeout_s)
+
+    def _load(self, order: int) -> Load:
+        workload, seed = self._task.study.workload, self._task.study.seed
+        selection = self._selection()
+        arrivals = workload.arrivals
+        return Load(
+            selection.requests,
+            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale),
+            salt=f"order {order}",  # equal prompts for every configuration; the engine is new each time
+            duration_s=workload.duration_s,
+            seed=seed,
+            order=order,
+            warmup=workload.warmup,
+            drain_s=DRAIN_S,
+        )
+
+    def _selection(self) -> Selection:
+        longest = self._circumstances["max_model_len"]
+        selection = fit(
+            self._task.trace.requests,
+            longest if isinstance(longest, int) else None,
+            self._task.study.workload.too_long,
+        )
+        self._circumstances["dropped"], self._circumstances["clipped"] = selection.dropped, selection.clipped
+        return selection
+
+    def _hooks(self, engines: Sequence[EngineProcess], order: int) -> Hooks:
+        self._enter(f"warming up for order {order}")
+        return Hooks(
+            engine_alive=lambda: all(engine.poll() is None for engine in engines),
+            on_progress=lambda progress: self._enter(
+                f"replaying order {order}: {progress.completed + progress.failed} of {progress.planned} requests"
+            ),
+        )
+
+    def _account(self, measurement: Measurement, order: int) -> None:
+        phases = {
+            "warmup_s": measurement.warmup.duration_s,
+            "load_s": measurement.replay.load_s,
+            "drain_s": measurement.replay.drain_s,
+        }
+        for name, seconds in phases.items():
+            self.timings[name] = self.timings.get(name, 0.0) + seconds
+        self._circumstances[f"order {order}"] = {
+            "notes": list(measurement.notes),
+            "send_lateness_p99_ms": measurement.replay.audit.send_lateness_p99_ms,
+            "loop_lag_p99_ms": measurement.replay.audit.loop_lag_p99_ms,
+            "client_cpu_share": measurement.replay.audit.client_cpu_share,
+        }
+        lines = [json.dumps(record_to_json(record)) + "\n" for record in measurement.replay.records]
+        self._scratch.joinpath(f"requests-{order}.jsonl").write_text("".join(lines))
+
+    def _judge(self, engines: Sequence[EngineProcess], measurement: Measurement) -> None:
+        """What happened to the engine comes first, then whether the client can be believed."""
+        for engine in engines:
+            if (code := engine.poll()) is not None:
+                found = diagnose(code, read_log(engine.spec.log_path), "load", self._trial.config)
+                raise _Failure(found.kind, found.evidence)
+        audit = measurement.replay.audit
+        if not audit.valid:
+            raise _Failure(FailureKind.CLIENT_LAGGED, "; ".join(audit.reasons))
+        if not measurement.metrics.get("completed"):
+            errors = Counter(record.error for record in measurement.replay.records if record.error)
+            reason = ", ".join(f"{count} × {error}" for error, count in errors.most_common(3))
+            raise _Failure(FailureKind.STALLED, f"no request succeeded: {reason}")
+
+    def _masked(self, content: bytes) -> bytes:
+        for secret in self._secrets():
+            content = content.replace(secret.encode(), b"***")
+        return content
+
+    def _secrets(self) -> list[str]:
+        named = self._task.study.engine.env
+        return [value for name, value in self._task.env.items() if not isinstance(named.get(name), str) and value]
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - began_s
+
+
+def _mean(runs: Sequence[Metrics]) -> dict[str, float]:
+    """Per metric, over the runs that have it."""
+    names = {name: None for run in runs for name in run}
+    values = {name: [run[name] for run in runs if name in run] for name in names}
+    return {name: sum(found) / len(found) for name, found in values.items()}

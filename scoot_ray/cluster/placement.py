@@ -1,0 +1,88 @@
+"""Where an evaluation can run: one placement-group bundle on one node, and whether the cluster could ever hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group
+
+from scoot_ray.cluster.session import ClusterError
+from scoot_ray.study import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class NodeShape:
+    """What one node has in all, or what the autoscaler may start."""
+
+    name: str
+    resources: Mapping[str, float]
+    labels: Mapping[str, str]
+    present: bool
+
+
+def bundle(resources: Resources) -> dict[str, float]:
+    """What Ray reserves for one evaluation, in Ray's names."""
+    wanted: dict[str, float] = {"CPU": resources.cpus}
+    if resources.gpus:
+        wanted["GPU"] = float(resources.gpus)
+    if resources.accelerator:
+        wanted[f"accelerator_type:{resources.accelerator}"] = 0.001
+    return wanted
+
+
+def reserve(resources: Resources) -> PlacementGroup:
+    """Ask for one bundle on one node; the group may have to wait for it."""
+    labels = [dict(resources.labels)] if resources.labels else None
+    group: PlacementGroup = placement_group([bundle(resources)], strategy="STRICT_PACK", bundle_label_selector=labels)
+    return group
+
+
+def node_shapes() -> tuple[NodeShape, ...]:
+    """The nodes that are alive, and the groups that the autoscaler may add to them."""
+    present = [
+        NodeShape(node["NodeManagerHostname"], node["Resources"], node.get("Labels") or {}, present=True)
+        for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+        if node["Alive"]
+    ]
+    config = ray._private.state.state.get_cluster_config()  # no public way tells the autoscaler's limits
+    groups = config.node_group_configs if config is not None else ()
+    possible = [
+        NodeShape(f"autoscaler group {group.name}", dict(group.resources), dict(group.labels), present=False)
+        for group in groups
+        if group.max_count != 0
+    ]
+    return (*present, *possible)
+
+
+def check_can_hold(resources: Resources, shapes: Sequence[NodeShape]) -> bool:
+    """True where a present node can hold one evaluation, False where only the autoscaler could add one.
+
+    Ray itself would wait for ever, without a word, for what can never be.
+
+    Raises:
+        ClusterError: neither can, and what each lacks.
+    """
+    fitting = [shape for shape in shapes if _fits(resources, shape)]
+    if fitting:
+        return any(shape.present for shape in fitting)
+    wanted = ", ".join(f"{amount:g} {name}" for name, amount in bundle(resources).items())
+    if resources.labels:
+        wanted += f", labels {dict(resources.labels)}"
+    have = "; ".join(f"{shape.name}: {_offer(shape)}" for shape in shapes[:5]) or "no node at all"
+    raise ClusterError(
+        f"resources: one evaluation needs {wanted} on a single node, which no node has and no autoscaler group could "
+        f"add ({have}); lower resources in the study or add such a node"
+    )
+
+
+def _fits(resources: Resources, shape: NodeShape) -> bool:
+    enough = all(shape.resources.get(name, 0.0) >= amount for name, amount in bundle(resources).items())
+    return enough and all(shape.labels.get(name) == value for name, value in resources.labels.items())
+
+
+def _offer(shape: NodeShape) -> str:
+    shown = {name: shape.resources.get(name, 0.0) for name in ("CPU", "GPU")}
+    kinds = [name.partition(":")[2] for name in shape.resources if name.startswith("accelerator_type:")]
+    return ", ".join([f"{amount:g} {name}" for name, amount in shown.items()] + kinds)

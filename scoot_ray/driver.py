@@ -1,0 +1,173 @@
+"""The driver: one study from its file to its result. It joins the pieces and owns the run's folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from scoot_ray import __version__
+from scoot_ray.cluster.evaluation import Task
+from scoot_ray.cluster.optimizer import OptimizerError, RemoteOptimizer
+from scoot_ray.cluster.placement import check_can_hold, node_shapes
+from scoot_ray.cluster.pool import RayPool
+from scoot_ray.cluster.session import ray_session
+from scoot_ray.journal import Journal, JournalError
+from scoot_ray.log import Log
+from scoot_ray.resolve import Resolved
+from scoot_ray.results.export import serve_script
+from scoot_ray.results.live import LiveDisplay, PlainLines
+from scoot_ray.results.summary import summarise
+from scoot_ray.run_folder import RunFolder
+from scoot_ray.search import Failed
+from scoot_ray.study import Study, past
+from scoot_ray.tune import RetryPolicy, tune
+
+
+class RunError(Exception):
+    """The run cannot be started, or had to end; the message is one line for the user."""
+
+
+class Stop:
+    """Ends the loop on SIGINT, SIGTERM, the deadline, or too many failures of ours; ``reason`` says which."""
+
+    def __init__(self, study: Study) -> None:
+        self._deadline, self._retries = study.budget.deadline, RetryPolicy()
+        self.signal: int | None = None
+        self.reason: str | None = None
+
+    def requested(self, log: Log) -> bool:
+        """Whether the loop should end now."""
+        if self.signal is not None:
+            self.reason = f"interrupted by {signal.Signals(self.signal).name}"
+        elif self._deadline is not None and past(self._deadline):
+            self.reason = f"budget.deadline {self._deadline.isoformat()} has passed"
+        else:
+            self.reason = self._retries.exhausted(log)
+        return self.reason is not None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal asked for the end."""
+        return self.signal is not None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Note SIGINT and SIGTERM instead of dying of them; a second SIGINT is not waited for."""
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal == signal.SIGINT == number:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the document of ``result.json``, and whether a signal cut it short."""
+
+    result: Mapping[str, Any]
+    interrupted: bool
+
+
+def create(resolved: Resolved) -> RunFolder:
+    """Make the folder of a new run.
+
+    Raises:
+        RunError: the study has been run already.
+    """
+    folder = RunFolder(Path(resolved.study.output) / resolved.study.name)
+    if folder.study.exists():
+        raise RunError(
+            f"{folder.path}: this study has been run already; 'scoot-ray resume {folder.path}' goes on with it, or "
+            "choose another name or output"
+        )
+    document = resolved.study.model_dump(mode="json", exclude_none=True)
+    folder.write_text("study.yaml", yaml.safe_dump(document, sort_keys=False))
+    return folder
+
+
+def run(
+    resolved: Resolved, folder: RunFolder, console: Console, ray_address: str | None, dashboard: bool = False
+) -> Outcome:
+    """Tune, confirm, and write the result; whatever the folder's journal holds already is taken up.
+
+    Raises:
+        RunError: another driver holds the study, the journal is unreadable, or the optimizer gave up.
+        ClusterError: Ray cannot be reached or cannot hold an evaluation.
+    """
+    journal, stop = Journal(folder.journal), Stop(resolved.study)
+    try:
+        with journal.exclusive(), stop.listening():
+            log = _take_up(journal, folder)
+            with ray_session(ray_address, dashboard):
+                if not check_can_hold(resolved.study.resources, node_shapes()):
+                    console.print("no present node can hold an evaluation; waiting for the autoscaler to add one")
+                environment = _environment(resolved)
+                folder.write_json("environment.json", environment)
+                log = _loop(resolved, folder, journal, journal.started(log, environment), stop, console)
+            return _finish(resolved, folder, journal, log, stop)
+    except (JournalError, OptimizerError) as error:
+        raise RunError(str(error)) from error
+
+
+def _take_up(journal: Journal, folder: RunFolder) -> Log:
+    """Replay the journal, and add what was measured and saved but not yet written there."""
+    log = journal.replay()
+    for observation in list(folder.unclaimed(log.open)):
+        if not isinstance(observation.outcome, Failed) or observation.outcome.kind.of_configuration:
+            log = journal.observed(log, observation)
+    return log
+
+
+def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop, console: Console) -> Log:
+    env = resolved.study.engine.environment(os.environ)
+    pool = RayPool(Task(resolved.study, resolved.trace, env, resolved.switches), folder)
+    optimizer = RemoteOptimizer(resolved, cancelled=lambda: stop.interrupted)
+    with _display(resolved, pool, console) as watcher:
+        watcher.update(log)
+        return tune(resolved.study, log, optimizer, pool, journal, stop, watcher)
+
+
+def _display(resolved: Resolved, pool: RayPool, console: Console) -> LiveDisplay | PlainLines:
+    if console.is_terminal:
+        return LiveDisplay(console, resolved, lambda: pool.activities)
+    return PlainLines(console, resolved)
+
+
+def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop) -> Outcome:
+    complete, reason = stop.reason is None, stop.reason or "complete"
+    result = summarise(resolved, log, complete, reason)
+    folder.write_json("result.json", result)
+    if result["recommended"] is not None:
+        folder.write_text("best/serve.sh", serve_script(result), executable=True)
+    journal.stopped(reason, complete)
+    return Outcome(result, stop.interrupted)
+
+
+def _environment(resolved: Resolved) -> dict[str, Any]:
+    """What the figures were measured with; each trial's result adds its engine's version."""
+    packages = ("ray", "torch", "botorch", "gpytorch", "pymoo", "scikit-learn", "aiohttp", "numpy")
+    return {
+        "scoot_ray": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in packages},
+        "trace_sha256": resolved.trace.sha256,
+        "engine_python": resolved.study.engine.python,
+    }

@@ -1,0 +1,124 @@
+"""Waiting for an engine to be ready, and believing it only when it is the one we started."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+from enum import Enum, auto
+from pathlib import Path
+
+from scoot_ray.engine.diagnose import Diagnosis, diagnose
+from scoot_ray.engine.process import EngineProcess
+from scoot_ray.engine.server import healthy
+from scoot_ray.search.trial import Config, FailureKind
+
+_POLL_S = 0.25
+_LOG_BYTES = 1_000_000
+_LISTENING = "0A"
+
+
+class StartFailed(Exception):  # noqa: N818 - says what happened, as FailureKind does
+    """An engine did not become ready. ``kind`` says whose fault that is, ``detail`` is the line that shows it."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        super().__init__(diagnosis)  # the arguments are what survives pickling
+        self.diagnosis = diagnosis
+
+    @property
+    def kind(self) -> FailureKind:
+        """Why the engine did not start."""
+        return self.diagnosis.kind
+
+    @property
+    def detail(self) -> str:
+        """The line of the log that shows it."""
+        return self.diagnosis.evidence
+
+    def __str__(self) -> str:
+        return f"the engine did not start ({self.kind}): {self.detail}"
+
+
+class Listener(Enum):
+    """Who listens on a port."""
+
+    NOBODY = auto()
+    OURS = auto()
+    FOREIGN = auto()
+
+
+def wait_ready(process: EngineProcess, deadline_s: float, config: Config | None = None) -> float:
+    """Wait until the engine answers ``/health`` from a socket of its own; return the seconds that took.
+
+    ``config`` lets the diagnosis name the parameters involved. The engine is left running whatever happens.
+
+    Raises:
+        StartFailed: where the engine exits, another server has its port, or ``deadline_s`` passes (START_TIMEOUT).
+    """
+    began = time.monotonic()
+    while True:
+        if (code := process.poll()) is not None:
+            raise StartFailed(diagnose(code, read_log(process.spec.log_path), "start", config))
+        listener = listening(process.spec.port, process.pids)
+        if listener is Listener.FOREIGN:
+            raise StartFailed(_taken(process.spec.port))
+        if listener is Listener.OURS and healthy(process.spec.base_url):
+            return time.monotonic() - began
+        if time.monotonic() - began > deadline_s:
+            raise StartFailed(diagnose(None, read_log(process.spec.log_path), "start", config))
+        time.sleep(_POLL_S)
+
+
+def listening(port: int, pids: Iterable[int]) -> Listener:
+    """Return who listens on a TCP port of this machine.
+
+    One socket that belongs to none of ``pids`` makes it FOREIGN: engines that set SO_REUSEPORT would share the port,
+    and the kernel would hand either of them our requests.
+    """
+    sockets = _listening_inodes(port)
+    if not sockets:
+        return Listener.NOBODY
+    return Listener.OURS if sockets <= _inodes_of(pids) else Listener.FOREIGN
+
+
+def read_log(path: Path) -> str:
+    """Return the log's last megabyte, "" where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _listening_inodes(port: int) -> set[str]:
+    """Return the inodes of the sockets that listen on ``port``, over IPv4 and IPv6."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        lines = Path("/proc/net", table).read_text().splitlines()[1:]
+        for columns in map(str.split, lines):
+            if columns[3] == _LISTENING and int(columns[1].rpartition(":")[2], 16) == port:
+                inodes.add(columns[9])
+    return inodes
+
+
+def _inodes_of(pids: Iterable[int]) -> set[str]:
+    """Return the inodes of all sockets that the processes hold."""
+    inodes = set()
+    for pid in pids:
+        try:
+            descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:  # it has just ended
+            continue
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):  # it has just been closed
+                inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    return inodes
+
+
+def _taken(port: int) -> Diagnosis:
+    return Diagnosis(
+        kind=FailureKind.PORT_TAKEN,
+        evidence=f"another process listens on port {port}",
+        advice="nothing to do: the evaluation is repeated on another port",
+    )

@@ -1,0 +1,65 @@
+"""What a study will cost, and where its load is too small for what it asks. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scoot_ray.search import Problem
+from scoot_ray.study import Study
+
+START_S = {False: 45.0, True: 120.0}  # an engine start without and with GPUs, until one has been seen
+AROUND_LOAD_S = 10.0  # warm-up, drain and stop
+_TAIL_REQUESTS = 5  # beyond a percentile: fewer make it a matter of luck
+_PERCENTILE = re.compile(r"p(\d+)_")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """At most this many engine starts, seconds of wall-clock time and GPU-hours."""
+
+    engine_starts: int
+    time_s: float
+    gpu_hours: float
+
+
+def estimate(study: Study, confirmation_starts: int) -> Estimate:
+    """Rough: a start is taken to last 45 s without GPUs and 120 s with."""
+    search_s = study.budget.observations * evaluation_s(study)
+    loads = study.confirmation.arrival_orders * confirmation_starts / 2
+    confirmation_s = confirmation_starts * (START_S[study.resources.gpus > 0] + AROUND_LOAD_S)
+    busy_s = search_s + confirmation_s + loads * study.workload.duration_s
+    return Estimate(
+        study.budget.observations + confirmation_starts,
+        busy_s / study.parallelism,
+        busy_s * study.resources.gpus / 3600,
+    )
+
+
+def evaluation_s(study: Study) -> float:
+    """How long one evaluation of the search may last, until one has been seen."""
+    return START_S[study.resources.gpus > 0] + study.workload.duration_s + AROUND_LOAD_S
+
+
+def warnings(study: Study, problem: Problem) -> Iterator[str]:
+    """Lines for the study's author."""
+    arrivals = study.workload.arrivals
+    metrics = {objective.metric for objective in problem.objectives} | {slo.metric for slo in problem.slos}
+    if arrivals.rate is not None:
+        requests = arrivals.rate * study.workload.duration_s
+        for metric in sorted(metrics):
+            if match := _PERCENTILE.match(metric):
+                needed = _TAIL_REQUESTS / (1 - int(match[1]) / 100)
+                if requests < needed:
+                    yield (
+                        f"workload: about {requests:.0f} requests are too few for {metric}, which wants some "
+                        f"{needed:.0f}; raise duration_s or the rate"
+                    )
+        if any(metric.startswith("request_throughput") for metric in metrics):
+            yield (
+                f"workload.arrivals.rate: throughput cannot exceed the {arrivals.rate:g} requests/s offered; where the "
+                "default already serves 98% of them the objective is flat"
+            )
+    if study.confirmation.finalists == 0:
+        yield "confirmation.finalists: 0: nothing is measured again, so no SLO is promised"

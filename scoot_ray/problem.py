@@ -1,0 +1,167 @@
+"""The search's view of a study: space, objectives, SLOs, baseline. Mistakes are said with the study's own keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from scoot_ray.engine.flags import FlagError, parse_flags
+from scoot_ray.engine.launch import gpus_per_replica
+from scoot_ray.engine.presets import Preset
+from scoot_ray.search import (
+    SLO,
+    Boolean,
+    Choice,
+    Config,
+    Float,
+    Integer,
+    Objective,
+    Parameter,
+    Problem,
+    SearchError,
+    SearchSpace,
+    SpaceError,
+    Value,
+)
+from scoot_ray.search import (
+    preset as preset_objectives,
+)
+from scoot_ray.study import ParameterSpec, Study, StudyError
+
+_ERROR_RATE = 0.01
+
+
+def build_problem(study: Study, preset: Preset | None, where: Path) -> Problem:
+    """The search's view of the study; ``preset`` is what a named space stands for, None for a mapping.
+
+    Raises:
+        StudyError: one line with file, key, value and what is allowed.
+    """
+    constants: dict[str, Value] = {"gpus": study.resources.gpus}
+    if (length := max_model_len(study)) is not None:
+        constants["max_model_len"] = length
+    if preset is not None:
+        parameters: list[Parameter] = list(preset.parameters)
+        constraints, default = (*preset.constraints, *study.constraints), dict(preset.default)
+    else:
+        assert not isinstance(study.space, str)  # only names have presets
+        parameters = [_parameter(name, spec, where) for name, spec in study.space.items()]
+        constraints = study.constraints
+        default = {name: _default_of(name, spec, where) for name, spec in study.space.items()}
+    space = _named(where, "space", lambda: SearchSpace(parameters, constraints, default, constants))
+    _check_default(space, where)
+    _check_fixed(study, space, where)
+    objectives = _objectives(study, where)
+    slos = [_named(where, "slos", partial(SLO.parse, text)) for text in study.slos]
+    limit = min([slo.limit for slo in slos if slo.metric == "error_rate" and slo.is_ceiling], default=_ERROR_RATE)
+    baseline = _baseline(study, space, where)
+    return _named(where, "objectives", lambda: Problem(space, objectives, slos, baseline, limit))
+
+
+def _parameter(name: str, spec: ParameterSpec, where: Path) -> Parameter:
+    """One entry of the mapping ``space:``."""
+    given = {key for key in ("low", "high", "values") if getattr(spec, key) is not None}
+    needed = {"integer": {"low", "high"}, "float": {"low", "high"}, "choice": {"values"}, "boolean": set()}[spec.type]
+    if given != needed:
+        wants = " and ".join(sorted(needed, reverse=True)) or "neither low, high nor values"
+        raise StudyError(f"{where}: space.{name}: type {spec.type} takes {wants}")
+    if spec.scale != "linear" and (spec.type != "integer" and (spec.type, spec.scale) != ("float", "log")):
+        raise StudyError(f"{where}: space.{name}.scale: {spec.scale!r} does not go with type {spec.type}")
+    return _named(where, f"space.{name}", lambda: _build(name, spec))
+
+
+def _build(name: str, spec: ParameterSpec) -> Parameter:
+    match spec.type:
+        case "integer":
+            if not (isinstance(spec.low, int) and isinstance(spec.high, int)):
+                raise SpaceError(f"low and high must be integers, not {spec.low} and {spec.high}")
+            return Integer(name, spec.low, spec.high, scale=spec.scale)
+        case "float":
+            return Float(name, float(spec.low or 0.0), float(spec.high or 0.0), log=spec.scale == "log")
+        case "choice":
+            return Choice(name, spec.values or ())
+        case "boolean":
+            return Boolean(name)
+
+
+def _check_default(space: SearchSpace, where: Path) -> None:
+    """The default is measured first: it may not break a known constraint."""
+    if space.default is not None and (broken := space.violated(space.default)):
+        raise StudyError(f"{where}: space: the default configuration breaks the constraint {broken[0]!r}")
+
+
+def _default_of(name: str, spec: ParameterSpec, where: Path) -> Value:
+    if spec.default is None:
+        raise StudyError(f"{where}: space.{name}.default: missing; say what the engine uses when nothing is set")
+    return spec.default
+
+
+def _check_fixed(study: Study, space: SearchSpace, where: Path) -> None:
+    for name in space.names:
+        if name in study.engine.args:
+            raise StudyError(f"{where}: engine.args.{name}: is in the search space too; remove it from one of them")
+    gpus = study.resources.gpus
+    if (needed := gpus_per_replica(study.engine.args)) > max(gpus, 1):
+        raise StudyError(f"{where}: resources.gpus: {gpus}: engine.args ask for {needed} GPUs")
+
+
+def _objectives(study: Study, where: Path) -> tuple[Objective, ...]:
+    if isinstance(study.objectives, str):
+        return preset_objectives(study.objectives)
+    return tuple(
+        _named(where, "objectives", partial(Objective, spec.metric, spec.direction)) for spec in study.objectives
+    )
+
+
+def _baseline(study: Study, space: SearchSpace, where: Path) -> Config | None:
+    """The user's present flags as a point of the space; what it does not name is as in the default."""
+    if study.baseline is None:
+        return None
+    try:
+        flags = parse_flags(study.baseline)
+    except FlagError as error:
+        raise StudyError(f"{where}: baseline: {error}") from error
+    for name, value in flags.items():
+        if name not in space.names and study.engine.args.get(name) != value:
+            flag, known = name.replace("_", "-"), ", ".join(space.names)
+            raise StudyError(f"{where}: baseline: --{flag}: not in the space ({known}) nor in engine.args")
+    config = {**(space.default or {}), **{name: flags[name] for name in space.names if name in flags}}
+    _named(where, "baseline", lambda: space.validate(config))
+    return config
+
+
+def max_model_len(study: Study) -> int | None:
+    """The longest sequence in tokens, where the study sets it."""
+    length = study.engine.args.get("max_model_len")
+    return length if isinstance(length, int) and not isinstance(length, bool) else None
+
+
+def space_specs(problem: Problem) -> dict[str, ParameterSpec]:
+    """The space as the study file writes it, so that a run's study.yaml stands on its own."""
+    default = problem.space.default or {}
+    return {parameter.name: _spec(parameter, default[parameter.name]) for parameter in problem.space.parameters}
+
+
+def _spec(parameter: Parameter, default: Value) -> ParameterSpec:
+    match parameter:
+        case Integer(low=low, high=high, scale=scale):
+            return ParameterSpec(type="integer", low=low, high=high, scale=scale, default=default)
+        case Float(low=low, high=high, log=log):
+            return ParameterSpec(type="float", low=low, high=high, scale="log" if log else "linear", default=default)
+        case Choice(values=values):
+            return ParameterSpec(type="choice", values=tuple(values), default=default)
+        case Boolean():
+            return ParameterSpec(type="boolean", default=default)
+
+
+_Built = TypeVar("_Built")
+
+
+def _named(where: Path, key: str, build: Callable[[], _Built]) -> _Built:
+    """Whatever the search refuses is said with the study's file and key."""
+    try:
+        return build()
+    except SearchError as error:
+        raise StudyError(f"{where}: {key}: {error}") from error

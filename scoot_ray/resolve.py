@@ -1,0 +1,132 @@
+"""Study -> Resolved: the trace read, the engine asked for its flags, the search space built, paths made absolute.
+
+What the study alone cannot tell (does the trace exist, does the engine know a flag) is found here, before anything
+starts.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from scoot_ray.engine.catalogue import EngineFlags, EngineNotFound, available_flags
+from scoot_ray.engine.presets import Preset, vllm_0_4_2, vllm_installed
+from scoot_ray.estimate import warnings
+from scoot_ray.load.errors import LoadError
+from scoot_ray.load.formats import read_trace
+from scoot_ray.load.selection import fit, window
+from scoot_ray.load.trace import Trace
+from scoot_ray.problem import build_problem, max_model_len, space_specs
+from scoot_ray.search import Problem
+from scoot_ray.study import FromEnvironment, Study, StudyError
+
+_Text = TypeVar("_Text", str, str | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A study with all it refers to.
+
+    ``warnings`` are lines for its author; ``switches`` the engine's flags that have no ``--no-`` form.
+    """
+
+    study: Study
+    problem: Problem
+    trace: Trace
+    warnings: tuple[str, ...] = ()
+    switches: tuple[str, ...] = ()
+
+
+def resolve(study: Study, where: Path) -> Resolved:
+    """Check a study against the world; ``where`` is its file.
+
+    Relative paths are looked for beside the study's file, then in the current folder.
+
+    Raises:
+        StudyError: one line with file, key, value and what is allowed.
+    """
+    study = _absolute(study, where)
+    trace = _trace(study, where)
+    flags = _engine_flags(study, where)
+    problem = build_problem(study, _preset(study, flags, where), where)
+    said = list(warnings(study, problem))
+    if flags is None:
+        said.append(f"engine.python: {study.engine.python}: not on this machine, so the engine's flags are not checked")
+    else:
+        _check_names(flags, (*problem.space.names, *study.engine.args), where)
+    explicit = {"space": space_specs(problem), "constraints": tuple(problem.space.constraints)}
+    return Resolved(
+        study.model_copy(update=explicit),
+        problem,
+        trace,
+        tuple(said),
+        tuple(sorted(flags.switches)) if flags else (),
+    )
+
+
+def _absolute(study: Study, where: Path) -> Study:
+    engine = study.engine.model_copy(
+        update={"model": _path(study.engine.model, where), "python": _path(study.engine.python, where)}
+    )
+    workload = study.workload.model_copy(update={"trace": _path(study.workload.trace, where)})
+    output = str(Path(study.output).absolute())
+    return study.model_copy(update={"engine": engine, "workload": workload, "output": output})
+
+
+def _path(text: _Text, where: Path) -> _Text:
+    """Absolute where it names something on disk; otherwise as it is: a model of the hub, a Python of another node."""
+    if text is None:
+        return text
+    for base in (where.absolute().parent, Path.cwd()):
+        if (base / text).exists():
+            return str((base / text).absolute())
+    return text
+
+
+def _trace(study: Study, where: Path) -> Trace:
+    """The rows that the study replays."""
+    workload = study.workload
+    try:
+        trace = read_trace(workload.trace)
+        chosen = window(trace.requests, workload.skip_rows, workload.rows)
+        fit(chosen, max_model_len(study), workload.too_long)
+    except LoadError as error:
+        raise StudyError(f"{where}: workload: {error}") from error
+    return Trace(chosen, trace.source, trace.sha256)
+
+
+def _engine_flags(study: Study, where: Path) -> EngineFlags | None:
+    """What the engine accepts; None where its Python is on the cluster's nodes but not here."""
+    python = study.engine.python
+    if python is not None and not Path(python).exists():
+        return None
+    plain = {name: value for name, value in study.engine.env.items() if not isinstance(value, FromEnvironment)}
+    try:
+        return available_flags(python, plain)
+    except EngineNotFound as error:
+        raise StudyError(f"{where}: engine.python: {error}") from error
+
+
+def _preset(study: Study, flags: EngineFlags | None, where: Path) -> Preset | None:
+    """The space that ``space:`` names; None where it is a mapping."""
+    if not isinstance(study.space, str):
+        return None
+    if study.space == "vllm-0.4.2":
+        length = max_model_len(study)
+        if length is None:
+            raise StudyError(f"{where}: engine.args.max_model_len: missing; space vllm-0.4.2 needs it")
+        return vllm_0_4_2(study.resources.gpus, length)
+    if flags is None:
+        raise StudyError(f"{where}: space: 'vllm' asks the engine, and engine.python {study.engine.python} is not here")
+    return vllm_installed(flags, study.resources.gpus)
+
+
+def _check_names(flags: EngineFlags, names: Iterable[str], where: Path) -> None:
+    for name in names:
+        if not flags.accepts(name):
+            close = difflib.get_close_matches(name, flags.names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise StudyError(f"{where}: {name}: vllm {flags.version} has no such flag{hint}")

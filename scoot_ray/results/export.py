@@ -1,0 +1,41 @@
+"""The winner as a file to deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from scoot_ray.engine.flags import quoted
+
+
+def serve_script(result: Mapping[str, Any], now: datetime | None = None) -> str:
+    """A shell script that serves with the recommended configuration, headed by what it was proved for."""
+    recommended, verdict = result["recommended"], result["verdict"]
+    said = verdict["sentence"] if verdict else "Not confirmed: the best of the search, which is optimistic."
+    header = [
+        f"study   {result['study']}",
+        f"date    {(now or datetime.now(UTC)).date().isoformat()}",
+        f"trace   sha256 {result['trace']['sha256']}",
+        f"verdict {said}",
+        *_promised(result),
+    ]
+    lines = ["#!/bin/sh", *(f"# {_printable(line)}" for line in header), f"exec {quoted(recommended['command'])}", ""]
+    return "\n".join(lines)
+
+
+def _promised(result: Mapping[str, Any]) -> list[str]:
+    """The promise of the recommended configuration, a line per metric."""
+    config = result["recommended"]["config"]
+    standing = next((one for one in result["confirmation"] if one["config"] == config), None)
+    promises = standing["promises"] if standing else []
+    return [
+        f"promise {one['metric']}: worst of {len(one['runs'])} runs {one['worst']:.4g}"
+        + (f", 95% bound for a further run {one['bound']:.4g}" if one["bound"] is not None else "")
+        for one in promises
+    ]
+
+
+def _printable(text: str) -> str:
+    """No line break may end the comment."""
+    return "".join(character if character.isprintable() else "?" for character in text)

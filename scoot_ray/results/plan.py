@@ -1,0 +1,43 @@
+"""What a study will do, before it does it: ``scoot-ray validate``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.text import Text
+
+from scoot_ray.confirm import starts
+from scoot_ray.estimate import Estimate, estimate
+from scoot_ray.resolve import Resolved
+
+
+def plan_document(resolved: Resolved) -> dict[str, Any]:
+    """The resolved study, the estimate and the warnings as JSON."""
+    return {
+        "study": resolved.study.model_dump(mode="json", exclude_none=True),
+        "requests_in_trace": len(resolved.trace.requests),
+        "estimate": asdict(_estimate(resolved)),
+        "warnings": list(resolved.warnings),
+    }
+
+
+def print_plan(console: Console, resolved: Resolved) -> None:
+    """The same for people."""
+    document = plan_document(resolved)
+    console.print(Syntax(yaml.safe_dump(document["study"], sort_keys=False), "yaml", background_color="default"))
+    cost = _estimate(resolved)
+    gpu = f", {cost.gpu_hours:.1f} GPU-hours" if resolved.study.resources.gpus else ""
+    console.print(
+        f"{document['requests_in_trace']} requests in the trace; at most {cost.engine_starts} engine starts, about "
+        f"{cost.time_s / 60:.0f} minutes{gpu}"
+    )
+    for warning in resolved.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def _estimate(resolved: Resolved) -> Estimate:
+    return estimate(resolved.study, starts(resolved.problem, resolved.study.confirmation))

@@ -1,0 +1,126 @@
+"""The outcome of a run as one JSON document: ``result.json`` and ``--json``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from scoot_ray.engine.flags import serve_command
+from scoot_ray.log import Log
+from scoot_ray.resolve import Resolved
+from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
+from scoot_ray.verdict import Standing, Verdict, standings, verdict
+
+
+def summarise(resolved: Resolved, log: Log, complete: bool, reason: str) -> dict[str, Any]:
+    """Everything a reader of the result needs; metrics keep their units in their names.
+
+    ``recommended`` is the configuration to use: the confirmed winner where it beats what runs today, else what runs
+    today. Without a confirmation it is the best of the search, marked ``confirmed: false``.
+    """
+    study, problem = resolved.study, resolved.problem
+    decided = verdict(problem, study.confirmation, log)
+    best = recommend(problem, log.searched)
+    return {
+        "schema_version": 1,
+        "study": study.name,
+        "tuner": study.tuner,
+        "seed": study.seed,
+        "complete": complete,
+        "reason": reason,
+        "trace": {"source": resolved.trace.source, "sha256": resolved.trace.sha256},
+        "objectives": [{"metric": one.metric, "direction": one.direction} for one in problem.objectives],
+        "slos": list(study.slos),
+        "budget": {"observations": study.budget.observations, "spent": len(log.searched)},
+        "outcomes": _outcomes(log),
+        "pof_threshold": threshold(log.searched),
+        "default": _named(log, Origin.DEFAULT),
+        "baseline": _named(log, Origin.BASELINE),
+        "front": [_observation(seen) for seen in best],
+        "confirmation": [_standing(one) for one in standings(problem, study.confirmation, log)],
+        "verdict": _verdict(decided),
+        "recommended": _recommended(resolved, decided, best),
+    }
+
+
+def sentence(decided: Verdict | None) -> str:
+    """The verdict in one line."""
+    if decided is None:
+        return "Not confirmed: no finalist was measured again beside what runs today."
+    today = f"the {decided.reference.contestant.role} configuration"
+    changes = ", ".join(_change_text(change.metric, change.relative) for change in decided.changes)
+    match decided.kind:
+        case "better":
+            return f"The winner beats {today} beyond the noise: {changes}."
+        case "trade":
+            return f"The winner trades one objective for the other against {today}: {changes}."
+        case "none":
+            return f"No configuration was shown to beat {today} beyond the noise ({changes}); keep {today}."
+
+
+def _change_text(metric: str, relative: float) -> str:
+    return f"{metric} {relative:+.0%}"
+
+
+def _outcomes(log: Log) -> dict[str, Any]:
+    failed = Counter(seen.outcome.kind.value for seen in log.searched if isinstance(seen.outcome, Failed))
+    return {
+        "measured": sum(isinstance(seen.outcome, Measured) for seen in log.searched),
+        "bounded": sum(isinstance(seen.outcome, Bounded) for seen in log.searched),
+        "failed": dict(failed),
+        "retried": log.attempts,
+    }
+
+
+def _named(log: Log, origin: Origin) -> dict[str, Any] | None:
+    return next((_observation(seen) for seen in log.searched if seen.trial.origin is origin), None)
+
+
+def _observation(seen: Observation) -> dict[str, Any]:
+    document: dict[str, Any] = {"trial": seen.trial.id, "config": dict(seen.trial.config)}
+    match seen.outcome:
+        case Measured(metrics=metrics):
+            return {**document, "metrics": dict(metrics)}
+        case Bounded(bounds=bounds, reason=reason):
+            return {**document, "bounds": {name: list(pair) for name, pair in bounds.items()}, "reason": reason}
+        case Failed(kind=kind, detail=detail):
+            return {**document, "failed": kind.value, "detail": detail}
+
+
+def _standing(standing: Standing) -> dict[str, Any]:
+    return {
+        "role": standing.contestant.role,
+        "config": dict(standing.contestant.config),
+        "promises": [asdict(promise) for promise in standing.promises.values()],
+        "meets_slos": standing.meets_slos,
+        "failure": standing.failure,
+    }
+
+
+def _verdict(decided: Verdict | None) -> dict[str, Any] | None:
+    if decided is None:
+        return None
+    return {
+        "kind": decided.kind,
+        "sentence": sentence(decided),
+        "winner": dict(decided.winner.contestant.config),
+        "reference": decided.reference.contestant.role,
+        "changes": [asdict(change) for change in decided.changes],
+    }
+
+
+def _recommended(resolved: Resolved, decided: Verdict | None, best: tuple[Observation, ...]) -> dict[str, Any] | None:
+    if decided is not None:
+        chosen = decided.reference if decided.kind == "none" else decided.winner
+        return _with_command(resolved, chosen.contestant.config, confirmed=True)
+    return _with_command(resolved, best[0].trial.config, confirmed=False) if best else None
+
+
+def _with_command(resolved: Resolved, config: Config, confirmed: bool) -> dict[str, Any]:
+    engine = resolved.study.engine
+    return {
+        "config": dict(config),
+        "confirmed": confirmed,
+        "command": serve_command(engine.model, engine.args, config),
+    }

@@ -1,0 +1,129 @@
+"""The result on a terminal: default against best, the Pareto front, the promise, the command to use."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from scoot_ray.results.scatter import scatter
+
+
+def print_result(console: Console, result: Mapping[str, Any]) -> None:
+    """Print everything a person decides by."""
+    console.print()
+    console.rule(Text(f"{result['study']}: {'result' if result['complete'] else 'stopped early'}"))
+    for part in _parts(result):
+        console.print(part)
+
+
+def _parts(result: Mapping[str, Any]) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(_counts(result))]
+    if not result["complete"]:
+        parts.append(Text(f"Stopped: {result['reason']}", style="yellow"))
+    if result["recommended"] is None:
+        return [*parts, Text("No configuration could be measured; see the trials' logs.", style="red")]
+    parts.append(_comparison(result))
+    if len(result["objectives"]) == 2:
+        parts.append(_front(result))
+    if result["confirmation"]:
+        parts.append(_promises(result))
+    return [*parts, _headline(result)]
+
+
+def _counts(result: Mapping[str, Any]) -> str:
+    outcomes = result["outcomes"]
+    failed = ", ".join(f"{count} {kind}" for kind, count in outcomes["failed"].items())
+    spent, budget = result["budget"]["spent"], result["budget"]["observations"]
+    return f"{spent} of {budget} observations: {outcomes['measured']} measured" + (f", {failed}" if failed else "")
+
+
+def _comparison(result: Mapping[str, Any]) -> Table:
+    """Parameters and objectives of what runs today beside the best, from the search's own measurements."""
+    today = result["baseline"] or result["default"]
+    best = result["front"][0] if result["front"] else today
+    winner = (result["verdict"] or {}).get("winner")
+    best = next((one for one in result["front"] if one["config"] == winner), best)
+    table = Table(title="Default against best (as measured in the search)", title_justify="left")
+    table.add_column("")
+    table.add_column("baseline" if result["baseline"] else "default", justify="right")
+    table.add_column("best", justify="right")
+    table.add_column("change", justify="right")
+    for name, value in best["config"].items():
+        before = today["config"].get(name)
+        table.add_row(name, str(before), str(value), "" if before == value else "changed")
+    table.add_section()
+    for metric in _metrics(result):
+        before, after = today.get("metrics", {}).get(metric), best.get("metrics", {}).get(metric)
+        change = f"{after / before - 1:+.0%}" if before and after is not None else ""
+        table.add_row(metric, _number(before), _number(after), change)
+    return table
+
+
+def _metrics(result: Mapping[str, Any]) -> list[str]:
+    wanted = [objective["metric"] for objective in result["objectives"]]
+    return wanted + [name for name in ("request_throughput", "p99_e2el_ms", "error_rate") if name not in wanted]
+
+
+def _front(result: Mapping[str, Any]) -> Group:
+    x, y = (objective["metric"] for objective in result["objectives"])
+    table = Table(title="Pareto front", title_justify="left")
+    for name in ("trial", x, y, "configuration"):
+        table.add_column(name, justify="left" if name == "configuration" else "right")
+    for one in result["front"]:
+        row = [f"{one['trial']}", _number(one["metrics"][x]), _number(one["metrics"][y]), _configuration(one["config"])]
+        table.add_row(*row)
+    points = [(one["metrics"][x], one["metrics"][y], "●") for one in result["front"]]
+    if result["default"] and "metrics" in result["default"]:
+        metrics = result["default"]["metrics"]
+        points.insert(0, (metrics[x], metrics[y], "D"))
+    picture = scatter(points, x, y) if len(points) > 1 else ""
+    return Group(table, Text(f"{picture}D default, ● front" if picture else ""))
+
+
+def _promises(result: Mapping[str, Any]) -> Table:
+    table = Table(title="Confirmation: measured again under other arrival orders", title_justify="left")
+    for name in ("configuration", "metric", "runs", "mean", "worst", "95% bound for a further run"):
+        table.add_column(name, justify="left" if name in {"configuration", "metric"} else "right")
+    for standing in result["confirmation"]:
+        label = f"{standing['role']} {_configuration(standing['config'])}"
+        if standing["failure"]:
+            table.add_row(label, Text(standing["failure"], style="red"))
+        for promise in standing["promises"]:
+            runs = " ".join(_number(run) for run in promise["runs"])
+            figures = [_number(promise[key]) for key in ("mean", "worst", "bound")]
+            table.add_row(label, promise["metric"], runs, *figures)
+            label = ""
+        table.add_section()
+    return table
+
+
+def _headline(result: Mapping[str, Any]) -> Panel:
+    verdict, recommended = result["verdict"], result["recommended"]
+    said = verdict["sentence"] if verdict else "Not confirmed: the figures are the search's own, and optimistic."
+    style = {"better": "green", "trade": "yellow"}.get((verdict or {}).get("kind", ""), "yellow")
+    command = Text("\n" + shlex.join(recommended["command"]), style="bold")
+    return Panel(Group(Text(said, style=style), command), title="Use this", title_align="left")
+
+
+def _configuration(config: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in config.items())
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def plain_table(rows: Sequence[tuple[str, str]]) -> Table:
+    """Two columns without a frame."""
+    table = Table.grid(padding=(0, 2))
+    for left, right in rows:
+        table.add_row(Text(left, style="dim"), Text(right))
+    return table

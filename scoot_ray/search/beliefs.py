@@ -1,0 +1,187 @@
+"""What is believed about every configuration after a history: GPs for the objectives and SLOs, and their acquisitions.
+
+u (n, d) snapped points; costs are standardised per objective as the GPs see them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import log_ndtr
+
+from scoot_ray.search import acquisition
+from scoot_ray.search.objectives import SLO
+from scoot_ray.search.problem import Problem, reference_costs, usable
+from scoot_ray.search.space import FloatArray, SearchSpace
+from scoot_ray.search.surrogate import Surrogate, fit
+from scoot_ray.search.targets import Shape, Target, fit_target
+from scoot_ray.search.trial import Bounded, Config, Measured, Metrics, Observation
+
+_UNBOUNDED = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One metric's GP, with the map from the metric to its target."""
+
+    metric: str
+    target: Target
+    surrogate: Surrogate
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """An SLO's GP and the standardised cost that must not be exceeded."""
+
+    model: Model
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """The models, and what is to be beaten.
+
+    ``incumbents`` (k, m) are the costs, measured or believed, that a suggestion must improve on; ``reference`` (m,)
+    is the default's. ``observed`` counts what the models have learnt from.
+    """
+
+    space: SearchSpace
+    objectives: tuple[Model, ...]
+    ceilings: tuple[Ceiling, ...]
+    incumbents: FloatArray
+    reference: FloatArray
+    observed: int
+
+    def predict(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Means and standard deviations (n, m) of the objectives' costs at u (n, d)."""
+        x = self.space.features(u)
+        predicted = [model.surrogate.predict(x) for model in self.objectives]
+        return np.column_stack([mean for mean, _ in predicted]), np.column_stack([std for _, std in predicted])
+
+    def ensemble(self, u: FloatArray, parallel: int) -> FloatArray:
+        """MACE (paper, section IV-E1): UCB, ln PI and ln EI (n, 3) for one objective; ln EHVI (n, 1) for two."""
+        mean, std = self.predict(u)
+        if len(self.objectives) == 2:
+            return self._improvement(mean, std)[:, None]
+        best = float(np.min(self.incumbents))
+        kappa = acquisition.kappa(self.space.dimension, self.observed / parallel)
+        return np.column_stack(
+            [
+                acquisition.upper_confidence_bound(mean[:, 0], std[:, 0], kappa),
+                acquisition.log_probability_of_improvement(mean[:, 0], std[:, 0], best),
+                acquisition.log_expected_improvement(mean[:, 0], std[:, 0], best),
+            ]
+        )
+
+    def improvement(self, u: FloatArray) -> FloatArray:
+        """The logarithms of EI or EHVI and of the probability that all SLOs hold, added (n,).
+
+        While nothing meets the SLOs there is nothing to improve on, and their probability alone counts.
+        """
+        x = self.space.features(u)
+        promise = self._log_probability_of_slos(x)
+        if not len(self.incumbents) and self.ceilings:
+            return promise
+        return promise + self._improvement(*self.predict(u))
+
+    def _improvement(self, mean: FloatArray, std: FloatArray) -> FloatArray:
+        if len(self.objectives) == 2:
+            return acquisition.log_expected_hypervolume_improvement(mean, std, self.incumbents, self.reference)
+        return acquisition.log_expected_improvement(mean[:, 0], std[:, 0], float(np.min(self.incumbents)))
+
+    def _log_probability_of_slos(self, x: FloatArray) -> FloatArray:
+        total = np.zeros(len(x))
+        for ceiling in self.ceilings:
+            mean, std = ceiling.model.surrogate.predict(x)
+            total += log_ndtr((ceiling.limit - mean) / std)
+        return total
+
+    def expecting(self, configs: Sequence[Config]) -> Beliefs:
+        """The beliefs if configurations in flight turned out as predicted (kriging believer; Ginsbourger et al. 2010).
+
+        Then neither the models nor the incumbents leave anything to be had beside them.
+        """
+        if not configs:
+            return self
+        u = self.space.encode_all(configs)
+        x = self.space.features(u)
+        keep = np.ones(len(configs), dtype=bool)
+        for ceiling in self.ceilings:
+            keep &= ceiling.model.surrogate.predict(x)[0] <= ceiling.limit
+        means, _ = self.predict(u)
+        learnt = self.bounded(configs, [{}] * len(configs))
+        return replace(learnt, incumbents=np.vstack([self.incumbents, means[keep]]))
+
+    def bounded(self, configs: Sequence[Config], bounds: Sequence[Mapping[str, tuple[float, float]]]) -> Beliefs:
+        """The models conditioned on their own means, held within the bounds known of each metric."""
+        if not configs:
+            return self
+        x = self.space.features(self.space.encode_all(configs))
+        return replace(
+            self,
+            objectives=tuple(_learn(model, x, bounds) for model in self.objectives),
+            ceilings=tuple(replace(c, model=_learn(c.model, x, bounds)) for c in self.ceilings),
+        )
+
+
+def believe(problem: Problem, history: Sequence[Observation], shape: Shape, *, with_slos: bool) -> Beliefs | None:
+    """Fit the models to a history; None while nothing usable was measured.
+
+    Evaluations ended early are then learnt as the models predict them within the bounds they proved.
+    """
+    ran = usable(problem, history)
+    reference = reference_costs(problem, ran)
+    if reference is None:
+        return None
+    measured = [(one.observation.trial.config, one.metrics) for one in ran]
+    objectives = tuple(_fit(problem.space, measured, o.metric, shape, o.sign) for o in problem.objectives)
+    meeting = [one for one in ran if not with_slos or problem.meets_slos(one.metrics)]
+    beliefs = Beliefs(
+        problem.space,
+        objectives,
+        _ceilings(problem, history, shape) if with_slos else (),
+        _standardised(problem, objectives, [one.costs for one in meeting]),
+        _standardised(problem, objectives, [reference])[0],
+        len(history),
+    )
+    ended = [(o.trial.config, o.outcome.bounds) for o in history if isinstance(o.outcome, Bounded)]
+    return beliefs.bounded([config for config, _ in ended], [bounds for _, bounds in ended])
+
+
+def _standardised(problem: Problem, models: Sequence[Model], costs: Sequence[FloatArray]) -> FloatArray:
+    """Costs (k, m) in the metrics' units -> (k, m) as the models see them."""
+    table = np.array(costs).reshape(len(costs), len(models))
+    columns = [m.target(o.sign * c) for m, o, c in zip(models, problem.objectives, table.T, strict=True)]
+    return np.column_stack(columns)
+
+
+def _ceilings(problem: Problem, history: Sequence[Observation], shape: Shape) -> tuple[Ceiling, ...]:
+    """A model of each SLO's metric; errors join in once any configuration made too many."""
+    measured = [(o.trial.config, o.outcome.metrics) for o in history if isinstance(o.outcome, Measured)]
+    slos = list(problem.slos)
+    if any(metrics.get("error_rate", 0.0) > problem.max_error_rate for _, metrics in measured):
+        slos.append(SLO("error_rate", "<=", problem.max_error_rate))
+    ceilings: list[Ceiling] = []
+    for slo in slos:
+        known = [(config, metrics) for config, metrics in measured if slo.metric in metrics]
+        if known:
+            model = _fit(problem.space, known, slo.metric, shape, 1.0 if slo.is_ceiling else -1.0)
+            ceilings.append(Ceiling(model, float(model.target(np.array(slo.limit)))))
+    return tuple(ceilings)
+
+
+def _fit(
+    space: SearchSpace, measured: Sequence[tuple[Config, Metrics]], metric: str, shape: Shape, sign: float
+) -> Model:
+    values = np.array([metrics[metric] for _, metrics in measured])
+    target = fit_target(values, shape, sign)
+    x = space.features(space.encode_all([config for config, _ in measured]))
+    return Model(metric, target, fit(x, target(values), space.numeric_features))
+
+
+def _learn(model: Model, x: FloatArray, bounds: Sequence[Mapping[str, tuple[float, float]]]) -> Model:
+    ends = np.sort(model.target(np.array([b.get(model.metric, _UNBOUNDED) for b in bounds])), axis=1)
+    mean, _ = model.surrogate.predict(x)
+    return replace(model, surrogate=model.surrogate.conditioned(x, np.clip(mean, ends[:, 0], ends[:, 1])))

@@ -1,0 +1,127 @@
+"""Tuners by name: the pure ``suggest``, and an ask-and-tell holder around it for other people's loops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from scoot_ray.search.errors import TunerError
+from scoot_ray.search.objectives import SLO, Objective
+from scoot_ray.search.problem import Problem, Suggestion, recommend, settled
+from scoot_ray.search.space import SearchSpace
+from scoot_ray.search.trial import (
+    Config,
+    Failed,
+    FailureKind,
+    Measured,
+    Metrics,
+    Observation,
+    Origin,
+    Trial,
+    Value,
+)
+
+TUNERS: tuple[str, ...] = ("scoot", "scoot-paper", "random")
+
+
+def suggest(  # noqa: PLR0917  # one call with all that it depends on
+    tuner: str,
+    problem: Problem,
+    history: Sequence[Observation],
+    pending: Sequence[Config],
+    n: int,
+    seed: int,
+    submitted: int,
+) -> tuple[Suggestion, ...]:
+    """Up to n configurations to evaluate next; fewer only where all allowed ones were tried.
+
+    ``history`` are the search's observations in the order they finished, ``pending`` the configurations in flight,
+    ``submitted`` how many search trials there were so far (finished, failed by the configuration, or in flight).
+    The default comes first and the baseline second until they are among them. A function of its arguments alone: equal
+    ones give equal suggestions, and the process's random state is neither read nor moved.
+
+    Raises:
+        TunerError: no such tuner.
+    """
+    _require(tuner)
+    counted = settled(history)
+    seen = {problem.space.key(c) for c in (*(o.trial.config for o in counted), *pending)}
+    leads = [Suggestion(c, origin) for c, origin in problem.leads() if problem.space.key(c) not in seen][: max(n, 0)]
+    wanted = n - len(leads)
+    if wanted <= 0:
+        return tuple(leads)
+    in_flight = [*pending, *(lead.config for lead in leads)]
+    # Torch, BoTorch, pymoo and scikit-learn take seconds to import: only what is used is, and only here.
+    if tuner == "random":
+        from scoot_ray.search import baselines  # noqa: PLC0415  # see above
+
+        return (*leads, *baselines.random(problem, counted, in_flight, wanted, seed))
+    from scoot_ray.search import scoot  # noqa: PLC0415  # see above
+
+    settings = scoot.SCOOT if tuner == "scoot" else scoot.SCOOT_PAPER
+    situation = scoot.Situation(problem, counted, tuple(in_flight), seed, submitted + len(leads))
+    return (*leads, *scoot.propose(settings, situation, wanted))
+
+
+def _require(tuner: str) -> None:
+    if tuner not in TUNERS:
+        raise TunerError(f"tuner {tuner!r}; allowed: {', '.join(TUNERS)}")
+
+
+def make_tuner(
+    name: str,
+    space: SearchSpace,
+    objectives: Sequence[Objective],
+    slos: Sequence[SLO | str] = (),
+    *,
+    seed: int = 0,
+    baseline: Config | None = None,
+) -> Tuner:
+    """A tuner to ask and tell; SLOs may be texts such as "ttft:p99<500ms".
+
+    Raises:
+        SearchError: an unknown tuner, or a problem that is not one; the subclass says which.
+    """
+    parsed = tuple(SLO.parse(slo) if isinstance(slo, str) else slo for slo in slos)
+    return Tuner(name, Problem(space, objectives, parsed, baseline), seed)
+
+
+class Tuner:
+    """Holds what was asked and told, and asks ``suggest``."""
+
+    def __init__(self, name: str, problem: Problem, seed: int) -> None:
+        _require(name)
+        self._name = name
+        self._problem = problem
+        self._seed = seed
+        self._history: list[Observation] = []
+        self._pending: list[Suggestion] = []
+
+    def ask(self, n: int = 1) -> list[dict[str, Value]]:
+        """Up to n configurations to evaluate, remembered as pending until told; fewer where the space is exhausted."""
+        pending = [s.config for s in self._pending]
+        submitted = len(settled(self._history)) + len(pending)
+        found = suggest(self._name, self._problem, self._history, pending, n, self._seed, submitted)
+        self._pending.extend(found)
+        return [dict(s.config) for s in found]
+
+    def tell(self, config: Config, metrics: Metrics | None, kind: FailureKind = FailureKind.CRASHED) -> None:
+        """What came of a configuration, asked for or not: its metrics, or None where there are none and why (``kind``).
+
+        Raises:
+            SpaceError: the configuration is outside the space.
+        """
+        known = self._problem.space.canonical(config)
+        outcome = Failed(kind, "") if metrics is None else Measured(dict(metrics))
+        trial = Trial(len(self._history), known, self._settle(known))
+        self._history.append(Observation(trial, outcome))
+
+    def _settle(self, config: Mapping[str, Value]) -> Origin:
+        """Take a configuration off the pending ones; one never asked for counts as part of the initial sample."""
+        for index, suggestion in enumerate(self._pending):
+            if suggestion.config == config:
+                return self._pending.pop(index).origin
+        return Origin.DEFAULT if config == self._problem.space.default else Origin.INITIAL
+
+    def recommend(self) -> list[dict[str, Value]]:
+        """The configuration to use, or the Pareto front, best first, among those measured; empty while none is."""
+        return [dict(o.trial.config) for o in recommend(self._problem, self._history)]

@@ -1,0 +1,307 @@
+"""study.yaml -> frozen Study. The only place that reads configuration; everything wrong with it is found here.
+
+A mistake raises StudyError with one line: file, key, value, what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from scoot_ray.log import Log
+from scoot_ray.search import TUNERS
+
+Scalar = bool | int | float | str
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class StudyError(ValueError):
+    """The study cannot be used; the message is one line for its author."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _underscored(value: object) -> object:
+    """Engine parameters may be written with - or _."""
+    if isinstance(value, Mapping):
+        return {str(key).lstrip("-").replace("-", "_"): entry for key, entry in value.items()}
+    return value
+
+
+def _tupled(value: object) -> object:
+    """YAML has lists; frozen studies have tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class FromEnvironment(_Section):
+    """A secret: only the name of the variable that holds it is ever written down."""
+
+    from_env: str
+
+
+class Engine(_Section):
+    """What serves the model, and how it is started."""
+
+    kind: Literal["vllm"] = "vllm"
+    model: str = Field(min_length=1)
+    python: str | None = None
+    args: Annotated[dict[str, Scalar], BeforeValidator(_underscored)] = {}
+    env: dict[str, str | FromEnvironment] = {}
+    start_timeout_s: PositiveFloat = 600.0
+
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """The engine's own variables with secrets filled in from ``inherited``.
+
+        Raises:
+            StudyError: a variable that should hold a secret is not set.
+        """
+        filled = {}
+        for name, value in self.env.items():
+            if isinstance(value, str):
+                filled[name] = value
+            elif value.from_env in inherited:
+                filled[name] = inherited[value.from_env]
+            else:
+                raise StudyError(f"engine.env.{name}: from_env: {value.from_env}: this variable is not set; export it")
+        return filled
+
+
+class Resources(_Section):
+    """What Ray reserves for one evaluation, all replicas together."""
+
+    gpus: Annotated[int, Field(ge=0)] = 0
+    cpus: PositiveFloat = 1.0
+    accelerator: str | None = None
+    labels: dict[str, str] = {}
+
+
+class Arrivals(_Section):
+    """When requests are sent."""
+
+    process: Literal["poisson", "gamma", "constant", "recorded"] = "poisson"
+    rate: PositiveFloat | None = None
+    burstiness: PositiveFloat = 1.0
+    time_scale: PositiveFloat = 1.0
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.rate is None) != (self.process == "recorded"):
+            need = "takes no rate; use time_scale" if self.process == "recorded" else "needs rate (requests per second)"
+            raise ValueError(f"process: {self.process} {need}")
+        if self.burstiness != 1.0 and self.process != "gamma":
+            raise ValueError("burstiness goes with process: gamma")
+        if self.time_scale != 1.0 and self.process != "recorded":
+            raise ValueError("time_scale goes with process: recorded")
+        return self
+
+
+class Workload(_Section):
+    """The service's own traffic."""
+
+    trace: str
+    skip_rows: Annotated[int, Field(ge=0)] = 0
+    rows: PositiveInt | None = None
+    arrivals: Arrivals
+    duration_s: PositiveFloat = 100.0
+    warmup: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    too_long: Literal["drop", "clip"] = "drop"
+    request_timeout_s: PositiveFloat = 300.0
+
+
+class ObjectiveSpec(_Section):
+    """One metric and the way it should go."""
+
+    metric: str
+    direction: Literal["minimize", "maximize"]
+
+
+class ParameterSpec(_Section):
+    """One parameter of the search space."""
+
+    type: Literal["integer", "float", "choice", "boolean"]
+    low: int | float | None = None
+    high: int | float | None = None
+    scale: Literal["linear", "log", "powers_of_two"] = "linear"
+    values: tuple[Scalar, ...] | None = None
+    default: Scalar | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sequence(cls, value: object) -> object:
+        if isinstance(value, dict) and isinstance(value.get("values"), list):
+            return {**value, "values": tuple(value["values"])}
+        return value
+
+
+class Budget(_Section):
+    """How much may be spent. The default configuration counts; confirmation and failures of ours do not."""
+
+    observations: PositiveInt = 30
+    patience: None = None
+    gpu_hours: PositiveFloat | None = None
+    deadline: datetime | None = None
+
+    def left(self, log: Log, gpus: int) -> int:
+        """Search trials that may still be submitted; open ones count as spent."""
+        if self.gpu_hours is not None:
+            used_h = sum(sum(seen.timings.values()) for seen in (*log.observations, *log.setbacks)) * gpus / 3600
+            if used_h >= self.gpu_hours:
+                return 0
+        return max(0, self.observations - log.spent)
+
+
+class Confirmation(_Section):
+    """How the winners are proved."""
+
+    finalists: Annotated[int, Field(ge=0)] = 3
+    arrival_orders: PositiveInt = 5
+
+
+class Study(_Section):
+    """Everything that defines a study. Two equal studies with equal logs make the same suggestions."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    tuner: str = "scoot"
+    engine: Engine
+    resources: Resources = Resources()
+    workload: Workload
+    objectives: (
+        Literal["throughput", "tail_latency", "interactive"]
+        | Annotated[tuple[ObjectiveSpec, ...], Field(min_length=1, max_length=2), BeforeValidator(_tupled)]
+    )
+    slos: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
+    baseline: str | None = None
+    space: Literal["vllm", "vllm-0.4.2"] | Annotated[dict[str, ParameterSpec], BeforeValidator(_underscored)]
+    constraints: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
+    budget: Budget = Budget()
+    parallelism: PositiveInt = 1
+    warm_start: Annotated[tuple[str, ...], BeforeValidator(_tupled), Field(max_length=0)] = ()
+    confirmation: Confirmation = Confirmation()
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    output: str = "runs"
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name: {self.name!r}: use up to 64 letters, digits, '.', '_' and '-'")
+        if self.tuner not in TUNERS:
+            raise ValueError(f"tuner: {self.tuner!r} is not available; choose one of {', '.join(TUNERS)}")
+        return self
+
+
+def read_study(path: Path) -> Study:
+    """Read and check a study file.
+
+    Relative paths in it (trace, model, engine.python, output) are resolved: see ``resolved``.
+
+    Raises:
+        StudyError: one line with file, key, value and what is allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    return parse_study(text, str(path))
+
+
+def parse_study(text: str, where: str) -> Study:
+    """The same for a text; ``where`` names it in errors.
+
+    Raises:
+        StudyError: as read_study.
+    """
+    document = _load(text, where)
+    try:
+        return Study.model_validate(document)
+    except ValidationError as error:
+        raise StudyError(f"{where}: {_one_line(error, document)}") from error
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice, where plain YAML keeps the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _load(text: str, where: str) -> dict[str, Any]:
+    try:
+        document = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{where}:{mark.line + 1}" if mark else where
+        raise StudyError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    except (RecursionError, TypeError) as error:
+        raise StudyError(f"{where}: not a plain YAML mapping") from error
+    if not isinstance(document, dict):
+        raise StudyError(f"{where}: a study is a mapping of keys such as name, engine, workload; this is not")
+    return document
+
+
+def _one_line(error: ValidationError, document: Mapping[str, Any]) -> str:
+    """The first thing wrong, as ``key: value: what is allowed``. Unknown keys go first: they explain missing ones."""
+    errors = error.errors(include_url=False)
+    first = next((entry for entry in errors if entry["type"] == "extra_forbidden"), errors[0])
+    key = _key(first["loc"], document)
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_nearest(first['loc'])}"
+    if first["type"] == "missing":
+        return f"{key}: missing; it is required"
+    message = first["msg"].removeprefix("Value error, ")
+    if key == "warm_start":
+        message = "warm starts are not available yet; leave it empty"
+    if not first["loc"] or isinstance(first["input"], dict | BaseModel):
+        return f"{key}: {message}" if key else message
+    return f"{key}: {first['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _key(loc: tuple[int | str, ...], document: Mapping[str, Any]) -> str:
+    """The location as the author wrote it; pydantic's own names of union members are left out."""
+    node: Any = document
+    parts: list[str] = []
+    for index, part in enumerate(loc):
+        inside = isinstance(node, Mapping) and any(_same(part, key) for key in node)
+        if inside or isinstance(node, list) or (index == len(loc) - 1 and isinstance(node, Mapping)):
+            parts.append(str(part))
+            node = next((node[key] for key in node if _same(part, key)), None) if isinstance(node, Mapping) else None
+    return ".".join(parts)
+
+
+def _same(part: int | str, key: object) -> bool:
+    return str(key).lstrip("-").replace("-", "_") == str(part).replace("-", "_")
+
+
+def _nearest(loc: tuple[int | str, ...]) -> str:
+    known = sorted({name for section in _Section.__subclasses__() for name in section.model_fields})
+    close = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known keys are {', '.join(Study.model_fields)}"
+
+
+def past(deadline: datetime, now: datetime | None = None) -> bool:
+    """Whether a deadline has passed; one without a zone is local time."""
+    return (now or datetime.now(UTC)) >= deadline.astimezone(UTC)

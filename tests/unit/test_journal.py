@@ -1,0 +1,96 @@
+"""The journal: what is read back is what was written; what is not ours is left alone; one writer at a time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scoot_ray.journal import Journal, JournalError
+from scoot_ray.log import Log
+from scoot_ray.search import Bounded, Failed, FailureKind, Measured, Observation, Origin, Outcome, Trial
+
+values = (
+    st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+)
+metrics = st.dictionaries(st.sampled_from(["mean_ttft_ms", "error_rate"]), st.floats(0, 1e6))
+outcomes: st.SearchStrategy[Outcome] = st.one_of(
+    st.builds(Measured, metrics, st.lists(metrics, max_size=3).map(tuple)),
+    st.builds(Bounded, st.just({"mean_ttft_ms": (1.0, 2.5)}), st.text(max_size=20)),
+    st.builds(Failed, st.sampled_from(FailureKind), st.text(max_size=40)),
+)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.dictionaries(st.text(min_size=1, max_size=8), values, max_size=4), st.lists(outcomes, max_size=4))
+def test_what_is_read_back_is_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, config: dict[str, bool | int | float | str], happened: list[Outcome]
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    journal = Journal(folder)
+    log = journal.started(journal.replay(), {"python": "3.11"})
+    trial = Trial(0, config, Origin.INITIAL, (0, 2))
+    log = journal.submitted(log, trial)
+    for outcome in happened:
+        log = journal.observed(log, Observation(trial, outcome, "host", {"load_s": 1.5}))
+    journal.stopped("complete", complete=True)
+    assert Journal(folder).replay() == log
+    restored = Journal(folder).replay().trials[0].config
+    assert [(type(value), value) for value in restored.values()] == [(type(value), value) for value in config.values()]
+
+
+def one_trial(folder: Path) -> tuple[Journal, Log]:
+    journal = Journal(folder)
+    return journal, journal.submitted(journal.replay(), Trial(0, {"x": 1}, Origin.DEFAULT))
+
+
+def test_a_duplicate_and_a_foreign_file_change_nothing(tmp_path: Path) -> None:
+    _, log = one_trial(tmp_path)
+    (tmp_path / "00000007.json").write_bytes((tmp_path / "00000000.json").read_bytes())
+    (tmp_path / "notes.txt").write_text("by hand")
+    (tmp_path / ".00000001.json.4711").write_text('{"v": 1, "se')
+    assert Journal(tmp_path).replay() == log
+
+
+def test_an_event_of_a_newer_version_and_a_torn_one_are_refused_by_name(tmp_path: Path) -> None:
+    one_trial(tmp_path)
+    document = json.loads((tmp_path / "00000000.json").read_text())
+    (tmp_path / "00000001.json").write_text(json.dumps({**document, "v": 2, "id": "x"}))
+    with pytest.raises(JournalError, match=r"00000001\.json: written by a newer"):
+        Journal(tmp_path).replay()
+    (tmp_path / "00000001.json").write_text('{"v": 1, "seq"')
+    with pytest.raises(JournalError, match=r"00000001\.json: not an event"):
+        Journal(tmp_path).replay()
+
+
+def test_two_drivers_on_one_study_are_refused(tmp_path: Path) -> None:
+    with (
+        Journal(tmp_path).exclusive(),
+        pytest.raises(JournalError, match="another driver"),
+        Journal(tmp_path).exclusive(),
+    ):
+        pass
+    with Journal(tmp_path).exclusive():
+        pass
+
+
+def test_a_second_writer_that_slipped_past_the_lock_is_found_at_its_first_event(tmp_path: Path) -> None:
+    first, log = one_trial(tmp_path)
+    second = Journal(tmp_path)
+    second.replay()
+    first.submitted(log, Trial(1, {"x": 2}, Origin.INITIAL))
+    with pytest.raises(JournalError, match="another driver"):
+        second.submitted(log, Trial(1, {"x": 3}, Origin.INITIAL))
+
+
+def test_nothing_that_json_cannot_say_gets_in(tmp_path: Path) -> None:
+    journal, log = one_trial(tmp_path)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        journal.observed(log, Observation(log.trials[0], Measured({"mean_ttft_ms": float("nan")})))
+    assert Journal(tmp_path).replay() == log

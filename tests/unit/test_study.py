@@ -1,0 +1,160 @@
+"""Every mistake in a study gives one line: file, key, value, what is allowed."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoot_ray.resolve import resolve
+from scoot_ray.study import Study, StudyError, parse_study, read_study
+from tests.fakes import STUDY
+
+TRACE = '{"timestamp": 0, "input_length": 8, "output_length": 4}\n' * 3
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "trace.jsonl").write_text(TRACE)
+    path = folder / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def changed(path: str, value: object) -> str:
+    document = yaml.safe_load(STUDY)
+    *sections, key = path.split("/")
+    node = document
+    for section in sections:
+        node = node.setdefault(section, {})
+    node[key] = value
+    return yaml.safe_dump(document)
+
+
+def complaint(folder: Path, text: str) -> str:
+    path = write(folder, text)
+    with pytest.raises(StudyError) as caught:
+        resolve(read_study(path), path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    return message.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("engin", {}, "engin: unknown key; did you mean 'engine'?"),
+        ("workload/arivals", {}, "workload.arivals: unknown key; did you mean 'arrivals'?"),
+        ("workload/arrivals/rate", 0, "workload.arrivals.rate: 0: input should be greater than 0"),
+        ("workload/arrivals/rate", "five", "workload.arrivals.rate: 'five': input should be a valid number"),
+        ("workload/arrivals/rate", float("nan"), "workload.arrivals.rate: nan: input should be a finite number"),
+        ("workload/arrivals", {"process": "poisson"}, "workload.arrivals: process: poisson needs rate"),
+        ("workload/arrivals", {"process": "recorded", "rate": 2}, "workload.arrivals: process: recorded takes no rate"),
+        ("workload/duration_s", -1, "workload.duration_s: -1: input should be greater than 0"),
+        ("workload/trace", "nowhere.jsonl", "nowhere.jsonl"),
+        ("workload/skip_rows", 9, "offset 9"),
+        ("workload/too_long", "cut", "workload.too_long: 'cut': input should be 'drop' or 'clip'"),
+        ("objectives", "fast", "objectives: 'fast': input should be 'throughput', 'tail_latency' or 'interactive'"),
+        ("objectives", [{"metric": "mean_tftt_ms", "direction": "minimize"}], "did you mean mean_ttft_ms"),
+        ("slos", ["ttft<500ms"], "slos: SLO 'ttft<500ms': say which statistic"),
+        ("space/max_num_seqs/low", 128, "space.max_num_seqs: max_num_seqs: integers need low <= high"),
+        ("space/max_num_seqs/default", 65, "space: max_num_seqs: 65"),
+        ("space/max_num_seqs/default", None, "space.max_num_seqs.default: missing"),
+        ("space/max_num_batched_tokens/default", 32, "breaks the constraint 'max_num_batched_tokens >= max_num_seqs'"),
+        ("space/enable_prefix_caching/low", 0, "space.enable_prefix_caching: type boolean takes neither"),
+        ("constraints", ["max_num_seqs >="], "space: "),
+        ("constraints", ["max_num_sequences > 1"], "max_num_sequences"),
+        ("constraints", ["__import__('os')"], "space: "),
+        ("budget/observations", 0, "budget.observations: 0: input should be greater than 0"),
+        ("budget/observations", True, "budget.observations: True: input should be a valid integer"),
+        ("engine/kind", "simulated", "engine.kind: 'simulated': input should be 'vllm'"),
+        ("engine/args", {"max-num-seqs": 4}, "engine.args.max_num_seqs: is in the search space too"),
+        ("engine/args", {"tensor-parallel-size": 2}, "resources.gpus: 0: engine.args ask for 2 GPUs"),
+        ("baseline", "--max-num-seqs 3000", "baseline: max_num_seqs"),
+        ("baseline", "--block-size 16", "baseline: --block-size: not in the space"),
+        ("baseline", "--max-num-seqs '", "baseline: cannot split"),
+        ("tuner", "magic", "tuner: 'magic' is not available; choose one of"),
+        ("name", "../up", "name: '../up': use up to 64 letters"),
+        ("parallelism", 0, "parallelism: 0: input should be greater than 0"),
+        ("warm_start", ["runs/other"], "warm starts are not available yet"),
+        ("schema_version", 2, "schema_version: 2: input should be 1"),
+        ("seed", -1, "seed: -1: input should be greater than or equal to 0"),
+    ],
+)
+def test_a_mistake_is_named_with_key_value_and_what_is_allowed(
+    tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    assert said in complaint(tmp_path, changed(key, value))
+
+
+def test_a_missing_section_is_named(tmp_path: Path) -> None:
+    document = yaml.safe_load(STUDY)
+    del document["engine"]
+    assert complaint(tmp_path, yaml.safe_dump(document)) == "engine: missing; it is required"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: [", "not valid YAML"),
+        ("- a\n- b\n", "a study is a mapping"),
+        ("", "a study is a mapping"),
+        ("name: a\nname: b\n", "'name' is given twice"),
+        ("name: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+    ],
+)
+def test_what_is_no_study_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(StudyError) as caught:
+        read_study(path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.text(max_size=60))
+def test_no_text_gives_anything_but_a_study_or_a_study_error(text: str) -> None:
+    with contextlib.suppress(StudyError):
+        parse_study(text, "study.yaml")
+
+
+def test_dashes_and_underscores_are_the_same(tmp_path: Path) -> None:
+    document = yaml.safe_load(STUDY)
+    document["space"] = {name.replace("_", "-"): spec for name, spec in document["space"].items()}
+    document["engine"]["args"] = {"max-model-len": 64}
+    path = write(tmp_path, yaml.safe_dump(document, sort_keys=False))
+    resolved = resolve(read_study(path), path)
+    assert resolved.problem.space.names == ("max_num_seqs", "max_num_batched_tokens", "enable_prefix_caching")
+    assert resolved.study.engine.args == {"max_model_len": 64}
+
+
+def test_a_resolved_study_is_a_study_that_resolves_to_itself(tmp_path: Path) -> None:
+    path = write(tmp_path, changed("baseline", "--max-num-seqs 8"))
+    once = resolve(read_study(path), path)
+    text = yaml.safe_dump(once.study.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    elsewhere = tmp_path / "runs" / "study.yaml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(text)
+    again = resolve(read_study(elsewhere), elsewhere)
+    assert again.study == once.study
+    assert again.problem == once.problem
+
+
+def test_secrets_are_named_never_held(tmp_path: Path) -> None:
+    path = write(tmp_path, changed("engine/env", {"HF_TOKEN": {"from_env": "MY_TOKEN"}}))
+    document = resolve(read_study(path), path).study.model_dump(mode="json")
+    assert document["engine"]["env"] == {"HF_TOKEN": {"from_env": "MY_TOKEN"}}
+
+
+def test_too_few_requests_for_a_percentile_are_warned_of(tmp_path: Path) -> None:
+    path = write(tmp_path, changed("slos", ["ttft:p99<500ms"]))
+    warnings = resolve(read_study(path), path).warnings
+    assert any("p99_ttft_ms" in warning and "500" in warning for warning in warnings)
+
+
+def test_the_examples_in_the_repository_are_valid() -> None:
+    for path in sorted((Path(__file__).parents[2] / "studies").rglob("*.yaml")):
+        assert isinstance(read_study(path), Study), path
