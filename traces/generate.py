@@ -32,6 +32,7 @@ class Row:
     session: str | None = None
 
     def as_json(self) -> str:
+        """The row as one line of the trace."""
         fields: dict[str, Any] = {
             "timestamp": self.timestamp_ms,
             "input_length": self.input_length,
@@ -83,7 +84,7 @@ def bot(rng: np.random.Generator) -> list[Row]:
     for session in count():
         if len(rows) >= ROWS:
             break
-        start_ms += rng.exponential(800.0)  # sessions of four turns on average: five requests a second
+        start_ms += rng.exponential(800.0)  # of some four turns each: about five requests a second
         rows += conversation(rng, start_ms, f"s{session}", fresh)
     return sorted(rows[:ROWS], key=lambda row: row.timestamp_ms)
 

@@ -138,7 +138,7 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, Value]]:
             yield _name(name), _value(following)
             at += 1
         elif name.startswith("--no-"):
-            yield _name(name.removeprefix("--no-")), False
+            yield _name("--" + name.removeprefix("--no-")), False
         else:
             yield _name(name), True
 
@@ -152,7 +152,7 @@ def _name(word: str) -> str:
     if word in _SHORT:
         return _SHORT[word]
     name = canonical(word)
-    if (word.startswith("-") and not word.startswith("--")) or not _NAME.fullmatch(name):
+    if not word.startswith("--") or not _NAME.fullmatch(name):
         raise FlagError(f"cannot read {word!r} as a flag: expected --name value, --name=value, --name or --no-name")
     return name
 

@@ -20,6 +20,8 @@ import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+SETTLE_S = 3.0  # for what is left of an engine to end in order
+LINGER_S = 2.0  # for Python's resource trackers to remove the shared memory of the killed
 SWEEP_S = 10.0  # for processes that even SIGKILL does not end at once (a driver call under way)
 CANNOT_EXECUTE = 127
 
@@ -161,7 +163,7 @@ def end(engine: int, grace_s: float, wake: int) -> int:
             return code
         select.select([wake], [], [], left)
         drained(wake)
-    signal_group(engine, signal.SIGKILL)
+    signal_all([engine], signal.SIGKILL)
     deadline = time.monotonic() + SWEEP_S
     while time.monotonic() < deadline:
         if (code := reaped(engine)) is not None:
@@ -171,20 +173,52 @@ def end(engine: int, grace_s: float, wake: int) -> int:
 
 
 def sweep(wake: int) -> None:
-    """SIGKILL and reap every descendant that is left; as their subreaper we are above all of them."""
+    """End and reap every descendant that is left; as their subreaper we are above all of them.
+
+    Not SIGKILL at once: an engine's shared memory, hundreds of megabytes, outlives it unless its processes end in
+    order, or at least its resource tracker does, which ignores SIGTERM and ends after all others.
+    """
+    signal_all(descendants(os.getpid()), signal.SIGTERM)
+    if alone_within(SETTLE_S, wake):
+        return
+    signal_all([pid for pid in descendants(os.getpid()) if not ignores_sigterm(pid)], signal.SIGKILL)
+    if alone_within(LINGER_S, wake):
+        return
     deadline = time.monotonic() + SWEEP_S
     while time.monotonic() < deadline:
-        left = descendants(os.getpid())
-        if not left:
+        signal_all(descendants(os.getpid()), signal.SIGKILL)
+        if alone_within(0.1, wake):
             return
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                continue
+
+
+def alone_within(limit_s: float, wake: int) -> bool:
+    """Reap what ends; whether no descendant is left before the time is up."""
+    deadline = time.monotonic() + limit_s
+    while True:
         reaped(-1)
+        if not descendants(os.getpid()):
+            return True
+        if time.monotonic() > deadline:
+            return False
         select.select([wake], [], [], 0.02)
         drained(wake)
+
+
+def signal_all(pids: list[int], number: int) -> None:
+    """Send a signal to each of the processes that are still there."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
+
+
+def ignores_sigterm(pid: int) -> bool:
+    """Whether a process has asked for SIGTERM to be ignored; False where it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - pathlib would slow the start
+            mask = next(line for line in file if line.startswith(b"SigIgn:")).split()[1]
+    except (OSError, StopIteration):
+        return False
+    return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def signal_group(leader: int, number: int) -> None:
@@ -232,7 +266,7 @@ def descendants(root: int) -> list[int]:
 def parent_of(name: str) -> int:
     """Return the parent's id of the process ``name``, -1 where it is gone."""
     try:
-        with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - the same
+        with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - pathlib would slow the start
             return int(file.read().rpartition(b")")[2].split()[1])
     except OSError:
         return -1

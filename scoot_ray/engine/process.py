@@ -19,7 +19,7 @@ import psutil
 
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 _REPORT_S = 30.0  # the guardian reports in a tenth of a second; a swamped machine gets its time
-_SWEEP_S = 25.0  # the guardian's own limits after the grace, and a little
+_SWEEP_S = 30.0  # the guardian's own limits after the grace, and a little
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,9 @@ def _count(value: object, field: str, line: _Line) -> int:
 
 
 def _hash_ids(row: dict[str, Any], line: _Line) -> tuple[int, ...]:
-    value = row.get("hash_ids") or []
+    value = row.get("hash_ids")
+    if value is None:
+        return ()
     if not isinstance(value, list) or any(isinstance(i, bool) or not isinstance(i, int) for i in value):
         raise line.error("hash_ids", _shown(value), "a list of integers")
     return tuple(value)

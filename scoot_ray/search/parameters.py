@@ -13,7 +13,7 @@ from scoot_ray.search.trial import Value
 
 Scale: TypeAlias = Literal["linear", "log", "powers_of_two"]
 
-_DIGITS = 4  # of a continuous value: as fine as any measurement can tell apart, and readable
+_DIGITS = 2  # of a continuous value, of its range: finer steps than measurements can tell apart, and readable
 
 
 def canonical_name(name: str) -> str:
@@ -112,7 +112,7 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Float:
-    """Numbers from ``low`` to ``high``, on a linear or (``log=True``) logarithmic axis, to four digits.
+    """Numbers from ``low`` to ``high``, on a linear or (``log=True``) logarithmic axis, searched to two digits of the range.
 
     Raises:
         SpaceError: an empty range, or a logarithmic axis from 0 or below.
@@ -161,9 +161,9 @@ class Float:
         return _clipped((number - self.low) / (self.high - self.low))
 
     def decode(self, u: float) -> float:
-        """The value at a place on the axis, to four digits."""
+        """The value at a place on the axis, rounded to what is worth telling apart."""
         if self.log:
-            value = float(f"{self.low * exp(_clipped(u) * log(self.high / self.low)):.{_DIGITS}g}")
+            value = float(f"{self.low * exp(_clipped(u) * log(self.high / self.low)):.{_DIGITS + 1}g}")
         else:
             span = self.high - self.low
             value = round(self.low + _clipped(u) * span, _DIGITS - floor(log10(span)))

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
 
-from scoot_ray.search.space import FloatArray, Key, SearchSpace
+from scoot_ray.search.space import LISTABLE, FloatArray, Key, SearchSpace
 from scoot_ray.search.trial import Config
 
-ENUMERABLE = 4096  # spaces up to this size are listed, so that their last configuration is found too
 _BLOCKS = range(6, 15)  # log2 of how many points the stream has drawn after each block
 _POOL = 64  # points among which the covering design chooses
 _MOST_LEVELS = 8  # of a parameter with more levels, or continuous, the quarters of the axis are covered instead
@@ -36,10 +35,9 @@ def unseen(space: SearchSpace, seen: Collection[Key], seed: int) -> Iterator[Con
     They follow the seed's Sobol stream; of a space small enough to list, what the stream would miss comes last, so
     that only exhaustion ends it.
     """
-    small = space.size is not None and space.size <= ENUMERABLE
-    stream = islice(sobol(space, seed), ENUMERABLE) if small else sobol(space, seed)
+    stream = islice(sobol(space, seed), LISTABLE) if space.listable else sobol(space, seed)
     taken = set(seen)
-    for source in (stream, space.configurations() if small else ()):
+    for source in (stream, space.configurations() if space.listable else ()):
         for config in source:
             key = space.key(config)
             if key not in taken and space.allows(config):

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from scoot_ray.search.objectives import pareto
-from scoot_ray.search.sampling import ENUMERABLE, unseen
+from scoot_ray.search.sampling import unseen
 from scoot_ray.search.space import FloatArray, Key, SearchSpace
 from scoot_ray.search.trial import Config
 
@@ -54,6 +54,8 @@ def nsga2(field: Field, individuals: int, generations: int, seed: int) -> list[C
 
     space = field.space
     start = list(islice(unseen(space, field.seen, seed), individuals))
+    if len(start) < individuals and space.listable:
+        return _best(field, start)  # they are all that is left
     if not start:
         return []
 
@@ -101,7 +103,7 @@ def local_search(field: Field, centres: Sequence[Config], seed: int) -> Config |
     reaches it, what comes nearest wins.
     """
     space = field.space
-    if space.size is not None and space.size <= ENUMERABLE:
+    if space.listable:
         ranked = _ranked(field, space.configurations())
         return ranked[0] if ranked else None
     rng = np.random.default_rng(seed)

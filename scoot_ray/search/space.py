@@ -25,6 +25,8 @@ from scoot_ray.search.trial import Config, Value
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Key: TypeAlias = tuple[Value, ...]
 
+LISTABLE = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
@@ -78,6 +80,11 @@ class SearchSpace:
         """How many distinct configurations there are, constraints aside; None if a parameter is continuous."""
         sizes = [p.size for p in self.parameters if p.size is not None]
         return prod(sizes) if len(sizes) == self.dimension else None
+
+    @property
+    def listable(self) -> bool:
+        """Whether the space is small enough to go through all of it, so that its last configuration is found too."""
+        return self.size is not None and self.size <= LISTABLE
 
     @property
     def _kinds(self) -> dict[str, Kind]:
@@ -154,7 +161,7 @@ class SearchSpace:
         )
 
     def configurations(self) -> Iterator[dict[str, Value]]:
-        """All configurations on the grid that keep the constraints; only where ``size`` is not None."""
+        """All configurations on the grid that keep the constraints; only where ``size`` is known."""
         levels = [[p.level(i) for i in range(p.size or 0)] for p in self.parameters]
         for values in itertools.product(*levels):
             config = dict(zip(self.names, values, strict=True))

@@ -23,7 +23,7 @@ from scoot_ray.search.trial import (
 TUNERS: tuple[str, ...] = ("scoot", "scoot-paper", "random")
 
 
-def suggest(  # noqa: PLR0917  # one call with all that it depends on
+def suggest(  # one call with all that it depends on
     tuner: str,
     problem: Problem,
     history: Sequence[Observation],

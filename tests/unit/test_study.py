@@ -62,7 +62,7 @@ def complaint(folder: Path, text: str) -> str:
         ("objectives", [{"metric": "mean_tftt_ms", "direction": "minimize"}], "did you mean mean_ttft_ms"),
         ("slos", ["ttft<500ms"], "slos: SLO 'ttft<500ms': say which statistic"),
         ("space/max_num_seqs/low", 128, "space.max_num_seqs: max_num_seqs: integers need low <= high"),
-        ("space/max_num_seqs/default", 65, "space: max_num_seqs: 65"),
+        ("space/max_num_seqs/default", 65, "space: max_num_seqs = 65; allowed: integers from 1 to 64"),
         ("space/max_num_seqs/default", None, "space.max_num_seqs.default: missing"),
         ("space/max_num_batched_tokens/default", 32, "breaks the constraint 'max_num_batched_tokens >= max_num_seqs'"),
         ("space/enable_prefix_caching/low", 0, "space.enable_prefix_caching: type boolean takes neither"),

@@ -71,17 +71,17 @@ class Batcher:
                 self._arrived.clear()
                 await self._arrived.wait()
                 due = loop.time()
-            prefilled, emitting = self._schedule()
+            prefilled, emitting = self.schedule()
             due = max(due + self.step_s(len(emitting), prefilled) / self.speed, loop.time() - 0.05)
             await asyncio.sleep(max(0.0, due - loop.time()))
-            self._emit(emitting)
+            self.emit(emitting)
 
     @staticmethod
     def step_s(decoding: int, prefilled_tokens: int) -> float:
         """Return how long a step takes."""
         return STEP_S + DECODE_S * decoding + PREFILL_S * prefilled_tokens
 
-    def _schedule(self) -> tuple[int, list[Sequence]]:
+    def schedule(self) -> tuple[int, list[Sequence]]:
         """Admit, spend the step's token budget; return (prefilled tokens, sequences that make a token)."""
         while self.waiting and len(self.running) < self.flags.max_num_seqs:
             sequence = self.waiting.popleft()
@@ -100,7 +100,7 @@ class Batcher:
             return prefilled, [sequence for sequence in self.running if not sequence.made and not sequence.to_prefill]
         return prefilled, [sequence for sequence in self.running if not sequence.to_prefill]
 
-    def _emit(self, emitting: list[Sequence]) -> None:
+    def emit(self, emitting: list[Sequence]) -> None:
         """Hand out one token each; let the finished go."""
         for sequence in emitting:
             sequence.tokens.put_nowait(sequence.made)

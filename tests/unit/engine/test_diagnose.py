@@ -49,8 +49,7 @@ TRACEBACK = f"""\
         ),
         (
             1,
-            "ValueError: Available memory on node 0 (1.0/7.34 GiB) on kv cache allocation is less than requested memory "
-            "for kv (4.0 GiB).",
+            "ValueError: Available memory on node 0 (1.0/7.34 GiB) on kv cache allocation is less than requested",
             Kind.OUT_OF_MEMORY,
         ),
         (1, "OSError: [Errno 98] Address already in use", Kind.PORT_TAKEN),

@@ -1,0 +1,22 @@
+"""Request records as JSON: ``replay --json`` and a trial's ``requests-<order>.jsonl``. No prompt is ever in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scoot_ray.load.trace import RequestRecord
+
+
+def record_to_json(record: RequestRecord) -> dict[str, Any]:
+    """One request's life in absolute ``time.monotonic()`` seconds, one ``ev`` per content event."""
+    usage = record.usage
+    return {
+        "i": record.index,
+        "sched": record.scheduled_s,
+        "sent": record.sent_s,
+        "ev": list(record.token_times_s),
+        "done": record.done_s,
+        "status": record.status,
+        "error": record.error,
+        "usage": usage and {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens},
+    }
