@@ -1,7 +1,8 @@
-"""A core kept for the load generator, so that a busy engine does not make it late."""
+"""A core for the load generator, so that a busy engine does not make it late."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import tempfile
@@ -17,12 +18,6 @@ class ClientCore:
 
     core: int | None
     others: frozenset[int]
-
-    def engine_environment(self, on_gpu: bool) -> dict[str, str]:
-        """Tells a CPU engine at its start where its computing threads belong; moved later they would contend."""
-        if self.core is None or on_gpu:
-            return {}
-        return {"VLLM_CPU_OMP_THREADS_BIND": ",".join(str(core) for core in sorted(self.others))}
 
     def settle(self, pids: Iterable[int], pin: Callable[[Iterable[int], Iterable[int]], int]) -> None:
         """Keep ready engines off the core, and this thread on it."""
@@ -40,17 +35,21 @@ def client_core() -> Iterator[ClientCore]:
     allowed = os.sched_getaffinity(0)
     folder = Path(tempfile.gettempdir()) / f"scoot-ray-cores-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    for core in sorted(allowed, reverse=True)[: len(allowed) // 2]:
-        descriptor = os.open(folder / str(core), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            continue
+    with contextlib.ExitStack() as stack:
+        claims = sorted(allowed, reverse=True)[: len(allowed) // 2]
+        core = next((core for core in claims if _claim(folder / str(core), stack)), None)
         try:
             yield ClientCore(core, frozenset(allowed - {core}))
         finally:
             os.sched_setaffinity(0, allowed)
-            os.close(descriptor)
-        return
-    yield ClientCore(None, frozenset(allowed))
+
+
+def _claim(path: Path, stack: contextlib.ExitStack) -> bool:
+    """Lock a file for as long as the stack lives; the kernel unlocks it if we die."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    stack.callback(os.close, descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

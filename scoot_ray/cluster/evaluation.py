@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scoot_ray.cluster.cores import ClientCore, client_core
+from scoot_ray.cluster.cores import client_core
 from scoot_ray.engine.diagnose import diagnose
 from scoot_ray.engine.launch import EngineOptions, TooFewGpus, device_slices, engine_spec
 from scoot_ray.engine.process import EngineProcess, GuardianError, free_port, pin, start
@@ -100,7 +100,7 @@ class _Evaluation:
         with ExitStack() as stack:
             core = stack.enter_context(client_core())
             stack.push(lambda *_: self._enter("stopping the engine") is not None)
-            engines = [stack.enter_context(self._stopping(engine)) for engine in self._start(gpus, core)]
+            engines = [stack.enter_context(self._stopping(engine)) for engine in self._start(gpus)]
             self._wait_ready(engines)
             core.settle([pid for engine in engines for pid in engine.pids], pin)
             runs = [self._measure(engines, order, first=at == 0) for at, order in enumerate(self._trial.orders)]
@@ -116,10 +116,9 @@ class _Evaluation:
         }
         return {name: self._masked(content) for name, content in kept.items()}
 
-    def _start(self, gpus: Sequence[str], core: ClientCore) -> Iterator[EngineProcess]:
+    def _start(self, gpus: Sequence[str]) -> Iterator[EngineProcess]:
         engine = self._task.study.engine
-        env = {**core.engine_environment(bool(gpus)), **self._task.env}
-        options = EngineOptions(engine.model, engine.python, engine.args, env, self._task.switches)
+        options = EngineOptions(engine.model, engine.python, engine.args, self._task.env, self._task.switches)
         slices = device_slices(gpus, {**engine.args, **self._trial.config})
         self._enter("starting the engine")
         for replica, devices in enumerate(slices):

@@ -60,7 +60,8 @@ def wait_ready(process: EngineProcess, deadline_s: float, config: Config | None 
         if (code := process.poll()) is not None:
             raise StartFailed(diagnose(code, read_log(process.spec.log_path), "start", config))
         listener = listening(process.spec.port, process.pids)
-        if listener is Listener.FOREIGN:
+        # Looked at twice: a process of ours may have begun to listen after its siblings were counted.
+        if listener is Listener.FOREIGN and listening(process.spec.port, process.pids) is Listener.FOREIGN:
             raise StartFailed(_taken(process.spec.port))
         if listener is Listener.OURS and healthy(process.spec.base_url):
             return time.monotonic() - began

@@ -21,10 +21,10 @@ from scoot_ray.load.goodput import parse_goodput
 from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.metrics import LATENCIES, counts_of, from_send_metrics
 from scoot_ray.load.plan import Endpoint
+from scoot_ray.load.records import record_to_json
 from scoot_ray.load.replay import Hooks, Progress
 from scoot_ray.load.selection import Selection, TooLong, fit, window
 from scoot_ray.load.target import Spread, Target
-from scoot_ray.load.trace import RequestRecord
 from scoot_ray.load.warmup import Warmup
 
 DEFAULT_API_KEY_ENV = "OPENAI_API_KEY"
@@ -96,7 +96,7 @@ def replay_document(measurement: Measurement) -> dict[str, Any]:
     }
     records = measurement.replay.records
     return {
-        "requests": [_request(record) for record in records],
+        "requests": [record_to_json(record) for record in records],
         "summary": {
             **measurement.metrics,
             **from_send_metrics(records),
@@ -142,20 +142,6 @@ def _load(options: ReplayOptions, selection: Selection) -> Load:
         endpoint=options.endpoint,
         goodput=parse_goodput(options.goodput),
     )
-
-
-def _request(record: RequestRecord) -> dict[str, Any]:
-    usage = record.usage
-    return {
-        "i": record.index,
-        "sched": record.scheduled_s,
-        "sent": record.sent_s,
-        "ev": list(record.token_times_s),
-        "done": record.done_s,
-        "status": record.status,
-        "error": record.error,
-        "usage": usage and {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens},
-    }
 
 
 def _check_writable(out: str | None) -> None:

@@ -12,7 +12,7 @@ import aiohttp
 
 from scoot_ray.load.audit import Audit, audit
 from scoot_ray.load.client import Exchange
-from scoot_ray.load.loop import quiet_collector, receive_clock, sample_lag, task_group
+from scoot_ray.load.loop import quiet_collector, receive_clock, sample_lag, task_group, urgent_process
 from scoot_ray.load.plan import ScheduledCall
 from scoot_ray.load.target import Target, open_session
 from scoot_ray.load.trace import RequestRecord
@@ -87,15 +87,15 @@ async def replay(
 ) -> ReplayResult:
     """Send every call when it is due and wait for the last, at most ``drain_s`` beyond the last sending.
 
-    Failures are in the records; nothing is raised for them. Run it in a PreciseEventLoop for exact times. The garbage
-    collector is off meanwhile, in the whole process.
+    Failures are in the records; nothing is raised for them. Run it in a PreciseEventLoop for exact times. Meanwhile the
+    garbage collector is off in the whole process, and this thread goes first where that is allowed.
     """
     if session is None:
         async with open_session(target) as own:
             return await replay(target, plan, hooks=hooks, drain_s=drain_s, session=own)
     lags_s: list[float] = []
     flight = _Flight(target, plan, session, hooks)
-    with quiet_collector():
+    with quiet_collector(), urgent_process():
         cpu_s, start_s = time.thread_time(), time.monotonic()
         async with task_group() as tasks:
             sampler = tasks.create_task(sample_lag(lags_s))

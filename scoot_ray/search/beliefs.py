@@ -161,7 +161,8 @@ def _ceilings(problem: Problem, history: Sequence[Observation], shape: Shape) ->
     """A model of each SLO's metric; errors join in once any configuration made too many."""
     measured = [(o.trial.config, o.outcome.metrics) for o in history if isinstance(o.outcome, Measured)]
     slos = list(problem.slos)
-    if any(metrics.get("error_rate", 0.0) > problem.max_error_rate for _, metrics in measured):
+    limited = any(slo.metric == "error_rate" for slo in slos)
+    if not limited and any(metrics.get("error_rate", 0.0) > problem.max_error_rate for _, metrics in measured):
         slos.append(SLO("error_rate", "<=", problem.max_error_rate))
     ceilings: list[Ceiling] = []
     for slo in slos:

@@ -112,7 +112,9 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Float:
-    """Numbers from ``low`` to ``high``, on a linear or (``log=True``) logarithmic axis, searched to two digits of the range.
+    """Numbers from ``low`` to ``high`` on a linear or (``log=True``) logarithmic axis.
+
+    Any number in the range is legal; searched are those of two digits of the range.
 
     Raises:
         SpaceError: an empty range, or a logarithmic axis from 0 or below.

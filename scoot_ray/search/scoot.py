@@ -86,7 +86,9 @@ class Situation:
 def propose(settings: Settings, situation: Situation, n: int) -> tuple[Suggestion, ...]:
     """Up to n suggestions beyond the default and the baseline; fewer only where the space is exhausted."""
     problem = situation.problem
-    initial = len(problem.leads()) + problem.space.dimension - situation.submitted
+    # Observations of other studies, which were not submitted here, shorten the initial sample.
+    known = max(situation.submitted, len(situation.tried))
+    initial = len(problem.leads()) + problem.space.dimension - known
     chosen = _drawn(settings, situation, min(n, max(initial, 0)), Origin.INITIAL)
     if len(chosen) < n:
         chosen += _modelled(settings, situation.after(chosen), n - len(chosen))

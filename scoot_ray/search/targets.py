@@ -66,7 +66,7 @@ def _power(metric: FloatArray, positive: bool) -> Callable[[FloatArray], FloatAr
     """The power transform of greatest likelihood; None where it is degenerate."""
     from sklearn.preprocessing import PowerTransformer  # noqa: PLC0415  # a second to import; not for --help
 
-    scale = float(np.median(np.abs(metric))) or 1.0
+    scale = float(np.mean(np.abs(metric))) or 1.0
     transformer = PowerTransformer("box-cox" if positive else "yeo-johnson", standardize=False)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # constant values have no likelihood: seen below

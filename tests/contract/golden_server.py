@@ -358,7 +358,7 @@ async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 
 async def main() -> None:
-    server = await asyncio.start_server(serve_connection, "127.0.0.1", 0, limit=1 << 26)
+    server = await asyncio.start_server(serve_connection, "127.0.0.1", 0, limit=1 << 26, backlog=1024)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     async with server:

@@ -167,11 +167,9 @@ def test_a_replay_ends_at_once_when_told(golden: Golden, hooks: Hooks, reason: s
 
 
 def test_sends_do_not_wait_for_answers(golden: Golden) -> None:
-    golden.script(default="slow_head")
-    result = fly(golden.target(), plan_of(150, gap_s=0.0))
-    received = [entry["received"] for entry in golden.log().values()]
-    first_answers = [record.token_times_s[0] for record in result.records]
-    assert max(received) < min(first_answers)
+    golden.script(default="hang")
+    fly(golden.target(), plan_of(150, gap_s=0.0), drain_s=2.0)
+    assert len(golden.log()) == 150
 
 
 def test_progress_ends_complete_and_the_collector_comes_back(golden: Golden) -> None:

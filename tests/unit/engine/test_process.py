@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,26 @@ def test_an_engine_may_use_its_grace(tmp_path: Path) -> None:
     process.stop(grace_s=20)
     assert process.poll() == 5
     assert "tidy" in log_of(process)
+
+
+SHARED_MEMORY = """
+import time
+from multiprocessing.shared_memory import SharedMemory
+block = SharedMemory(create=True, size=4096)
+print(block.name, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_killed_engine_leaves_no_shared_memory(tmp_path: Path) -> None:
+    there = spec(tmp_path, "")
+    argv = (sys.executable, "-c", SHARED_MEMORY)
+    with start(EngineSpec(argv, there.env, tmp_path, there.log_path, there.port)) as process:
+        until(lambda: log_of(process).endswith("\n"))
+        block = Path("/dev/shm", log_of(process).split()[0])
+        assert block.exists()
+        os.kill(process.pid, signal.SIGKILL)
+    assert not block.exists()
 
 
 def test_stopping_twice_is_once(tmp_path: Path) -> None:

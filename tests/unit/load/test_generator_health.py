@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
 from scoot_ray.load.audit import MAX_LOOP_LAG_P99_MS, MAX_SEND_LATENESS_P99_MS, audit
-from scoot_ray.load.loop import PreciseEventLoop, PreciseSelector, quiet_collector, receive_clock, sample_lag
+from scoot_ray.load.loop import (
+    PreciseEventLoop,
+    PreciseSelector,
+    quiet_collector,
+    receive_clock,
+    sample_lag,
+    urgent_process,
+)
 from scoot_ray.load.target import Target
 from scoot_ray.load.trace import RequestRecord
 
@@ -53,6 +62,16 @@ def test_the_collector_is_as_it_was() -> None:
             assert gc.isenabled() is enabled
         finally:
             gc.enable()
+
+
+def test_the_scheduling_is_as_it_was_and_children_do_not_inherit_it() -> None:
+    before = os.sched_getscheduler(0)
+    with urgent_process():
+        child = subprocess.run(
+            [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"], capture_output=True, check=True
+        )
+    assert int(child.stdout) == before
+    assert os.sched_getscheduler(0) == before
 
 
 def test_timers_and_sockets_work_in_the_precise_loop() -> None:

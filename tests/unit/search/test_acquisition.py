@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -48,6 +48,7 @@ def test_ei_is_smooth_where_its_formula_changes(z: float) -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(0, 5))
+@settings(max_examples=40)
 def test_ehvi_is_the_mean_gain_in_hypervolume(seed: int, size: int) -> None:
     rng = np.random.default_rng(seed)
     front = rng.uniform(-1, 1.3, (size, 2))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scoot_ray.search import SLO, Bounded, Observation, Origin, Problem, Trial, preset
@@ -22,7 +22,6 @@ seen_values = st.one_of(
 
 
 @given(seen_values, shapes, st.sampled_from([1.0, -1.0]))
-@settings(deadline=None)
 def test_targets_keep_order_and_stay_finite(values: list[float], shape: Shape, sign: float) -> None:
     metric = np.sort(np.array(values))
     target = fit_target(metric, shape, sign)

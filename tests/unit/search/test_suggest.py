@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from scoot_ray.search import (
+    SLO,
     TUNERS,
     Boolean,
     Choice,
@@ -119,6 +120,24 @@ def test_scoot_stands_any_history(seed: int) -> None:
     found = suggest("scoot", problem, history, (), 2, seed, 40)
     assert len(found) == 2
     assert all(ENGINE.allows(s.config) for s in found)
+
+
+@pytest.mark.parametrize("limit", [1e-9, 30.0, 1e9])
+@pytest.mark.parametrize("objectives", ["tail_latency", "interactive"])
+def test_scoot_stands_slos_that_none_some_or_all_meet(objectives: str, limit: float) -> None:
+    slos = [SLO("p99_ttft_ms", "<", limit), SLO("request_throughput", ">", 1.0), SLO("p99_itl_ms", "<", 1.0)]
+    problem = Problem(ENGINE, preset(objectives), slos)
+    history = random_history(ENGINE, [*metrics_of(problem), "p99_ttft_ms", "request_throughput"], 12, 0.2, 3)
+    assert len(suggest("scoot", problem, history, [history[0].trial.config], 2, 0, 12)) == 2
+
+
+def test_observations_of_other_studies_shorten_the_initial_sample() -> None:
+    foreign = [
+        *random_history(ENGINE, ["p95_e2el_ms"], 9, 0.2, 1),
+        observe(9, ENGINE.default or {}, Origin.DEFAULT, None),
+    ]
+    for tuner in ("scoot", "scoot-paper"):
+        assert suggest(tuner, TAIL, foreign, (), 1, 0, 1)[0].origin == Origin.MODEL
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
