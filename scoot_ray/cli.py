@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +69,7 @@ def tune(study: Path, as_json: bool, ray_address: str | None, dashboard: bool) -
     """Run STUDY: tune, confirm, and print the configuration to use."""
     from scoot_ray.driver import RunError, create  # noqa: PLC0415 - --help stays quick
 
-    resolved = _resolve(study)
+    resolved = _startable(study)
     try:
         folder = create(resolved)
     except RunError as error:
@@ -82,7 +83,7 @@ def tune(study: Path, as_json: bool, ray_address: str | None, dashboard: bool) -
 def resume(run: Path, as_json: bool, ray_address: str | None, dashboard: bool) -> None:
     """Go on with RUN, the folder of a run that was stopped. Nothing measured is measured again."""
     folder = _run_folder(run)
-    _run(_resolve(folder.study), folder, as_json, ray_address, dashboard)
+    _run(_startable(folder.study), folder, as_json, ray_address, dashboard)
 
 
 @main.command()
@@ -147,6 +148,18 @@ def _resolve(study: Path) -> Resolved:
         return resolve(read_study(study), study)
     except StudyError as error:
         _refuse(str(error))
+
+
+def _startable(study: Path) -> Resolved:
+    """The same, with every secret at hand that the engine will need."""
+    from scoot_ray.study import StudyError  # noqa: PLC0415 - --help stays quick
+
+    resolved = _resolve(study)
+    try:
+        resolved.study.engine.environment(os.environ)
+    except StudyError as error:
+        _refuse(f"{study}: {error}")
+    return resolved
 
 
 def _run(resolved: Resolved, folder: RunFolder, as_json: bool, ray_address: str | None, dashboard: bool) -> None:

@@ -92,7 +92,7 @@ def create(resolved: Resolved) -> RunFolder:
         RunError: the study has been run already.
     """
     folder = RunFolder(Path(resolved.study.output) / resolved.study.name)
-    if folder.study.exists():
+    if folder.has_events:
         raise RunError(
             f"{folder.path}: this study has been run already; 'scoot-ray resume {folder.path}' goes on with it, or "
             "choose another name or output"
@@ -113,9 +113,10 @@ def run(
     """
     journal, stop = Journal(folder.journal), Stop(resolved.study)
     try:
-        with journal.exclusive(), stop.listening():
+        with journal.exclusive():
             log = _take_up(journal, folder)
-            with ray_session(ray_address, dashboard):
+            # Ray sets signal handlers of its own when it starts, so ours come after.
+            with ray_session(ray_address, dashboard), stop.listening():
                 if not check_can_hold(resolved.study.resources, node_shapes()):
                     console.print("no present node can hold an evaluation; waiting for the autoscaler to add one")
                 environment = _environment(resolved)

@@ -30,6 +30,11 @@ class RunFolder:
         return self.path / "journal"
 
     @property
+    def has_events(self) -> bool:
+        """Whether anything has happened in this run that must not be overwritten."""
+        return any(self.journal.glob("*.json"))
+
+    @property
     def result(self) -> Path:
         """The outcome of a complete run."""
         return self.path / "result.json"

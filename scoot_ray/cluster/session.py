@@ -53,7 +53,10 @@ def ray_session(address: str | None, dashboard: bool = False) -> Iterator[None]:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ClusterError(f"Ray at {address or os.environ.get('RAY_ADDRESS', 'this machine')}: {reason}") from error
+        raise ClusterError(
+            f"--ray-address {address or os.environ.get('RAY_ADDRESS', '(this machine)')}: {reason}; is the cluster up, "
+            "and does RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH hold its token?"
+        ) from error
     try:
         yield
     finally:

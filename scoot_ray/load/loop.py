@@ -10,6 +10,7 @@ import selectors
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 
 SELECT_FD_LIMIT = 1024
 LAG_INTERVAL_S = 0.02
@@ -87,9 +88,9 @@ def urgent_process() -> Iterator[None]:
 
 
 def _schedule_threads(policy: int, priority: int) -> None:
-    for thread in os.listdir("/proc/self/task"):
+    for thread in Path("/proc/self/task").iterdir():
         with suppress(OSError):  # not privileged, or the thread has just ended
-            os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+            os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
 
 
 @asynccontextmanager

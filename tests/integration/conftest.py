@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -102,9 +103,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Ray cluster that was there before the study, as on a shared machine; gives its address."""
     port = _free_port()
     scratch = tmp_path_factory.mktemp("ray")
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(16))
     command = [
         *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=4"),
-        *("--node-ip-address=127.0.0.1", f"--port={port}", "--include-dashboard=false", "--disable-usage-stats"),
+        *(f"--port={port}", "--include-dashboard=false", "--disable-usage-stats"),
     ]
     with (scratch / "ray.log").open("w") as log:
         head = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
@@ -112,6 +114,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert eventually(lambda: _listens(port), 60), (scratch / "ray.log").read_text()
         yield f"127.0.0.1:{port}"
     finally:
+        del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
         head.terminate()
         try:
             head.wait(timeout=45)

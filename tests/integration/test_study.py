@@ -138,7 +138,9 @@ def test_what_the_cluster_can_never_hold_is_refused_before_anything_waits(run: R
     assert code == 2
     assert out == ""
     assert "512 GPU" in err
-    assert len(err.strip().splitlines()) == 1
+    assert [line for line in err.splitlines() if line.startswith("error: ")] == [err.splitlines()[-1]]
+    run.document["resources"] = {"cpus": 1}
+    assert run.tune()[0] == 0, "a study that never began can be corrected and started"
 
 
 def test_bad_input_gives_one_line_and_starts_nothing(run: Run) -> None:
