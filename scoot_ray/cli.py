@@ -102,7 +102,8 @@ def status(run: Path, as_json: bool) -> None:
     except JournalError as error:
         _fail(str(error))
     running = f"{len(log.open)} evaluations open"
-    document = summarise(resolved, log, complete=folder.result.exists() and not log.open, reason=running)
+    complete = folder.result.exists() and not log.open
+    document = summarise(resolved, log, complete, running, folder.circumstances)
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
@@ -119,7 +120,8 @@ def status(run: Path, as_json: bool) -> None:
 @click.option("--json", "json_out", help="Write every request and the summary to this file; - is standard output.")
 @click.option("--burstiness", type=float, help="Gamma arrivals of this shape; 1 is Poisson, less is burstier.")
 @click.option("--time-scale", type=float, default=1.0, show_default=True, help="Stretch recorded arrivals by this.")
-@click.option("--goodput", multiple=True, help="An SLO that a good request meets, such as ttft:500ms; repeat for more.")
+@click.option("--goodput", multiple=True, help="SLOs that a good request meets, such as ttft:500ms tpot:50ms.")
+@click.argument("more_goodput", nargs=-1, metavar="")
 @click.option("--max-model-len", type=int, help="Longest input and output together, in tokens.")
 @click.option("--too-long", type=click.Choice(["drop", "clip"]), default="drop", show_default=True, help="Longer rows.")
 @click.option("--warmup", type=int, default=0, show_default=True, help="Requests sent before the measured ones.")
@@ -129,7 +131,10 @@ def replay(**options: Any) -> None:
     from scoot_ray.load.command import ReplayOptions, replay_command  # noqa: PLC0415 - --help stays quick
     from scoot_ray.load.errors import LoadError  # noqa: PLC0415 - the same
 
-    burstiness = options.pop("burstiness")
+    burstiness, more = options.pop("burstiness"), options.pop("more_goodput")
+    if more and not options["goodput"]:
+        _refuse(f"{more[0]}: not an option; see scoot-ray replay --help")
+    options["goodput"] = (*options["goodput"], *more)
     process: Process = "recorded" if options["rate"] is None else "poisson" if burstiness is None else "gamma"
     try:
         code = replay_command(ReplayOptions(arrivals=process, burstiness=burstiness or 1.0, **options))
@@ -177,6 +182,8 @@ def _run(resolved: Resolved, folder: RunFolder, as_json: bool, ray_address: str 
             _refuse(str(error))
         except RunError as error:
             _fail(str(error))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
         _print_outcome(out, outcome, folder, as_json)
     sys.exit(_exit_code(outcome))
 

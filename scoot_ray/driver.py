@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
@@ -19,7 +20,7 @@ from rich.console import Console
 from scoot_ray import __version__
 from scoot_ray.cluster.evaluation import Task
 from scoot_ray.cluster.optimizer import OptimizerError, RemoteOptimizer
-from scoot_ray.cluster.placement import check_can_hold, node_shapes
+from scoot_ray.cluster.placement import check_can_hold, check_engine_present, node_shapes
 from scoot_ray.cluster.pool import RayPool
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.journal import Journal, JournalError
@@ -30,7 +31,7 @@ from scoot_ray.results.live import LiveDisplay, PlainLines
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed
-from scoot_ray.study import Study, past
+from scoot_ray.study import Study
 from scoot_ray.tune import RetryPolicy, tune
 
 
@@ -50,7 +51,7 @@ class Stop:
         """Whether the loop should end now."""
         if self.signal is not None:
             self.reason = f"interrupted by {signal.Signals(self.signal).name}"
-        elif self._deadline is not None and past(self._deadline):
+        elif self._deadline is not None and datetime.now(UTC) >= self._deadline.astimezone(UTC):
             self.reason = f"budget.deadline {self._deadline.isoformat()} has passed"
         else:
             self.reason = self._retries.exhausted(log)
@@ -117,6 +118,7 @@ def run(
             log = _take_up(journal, folder)
             # Ray sets signal handlers of its own when it starts, so ours come after.
             with ray_session(ray_address, dashboard), stop.listening():
+                check_engine_present(resolved.study.engine, node_shapes())
                 if not check_can_hold(resolved.study.resources, node_shapes()):
                     console.print("no present node can hold an evaluation; waiting for the autoscaler to add one")
                 environment = _environment(resolved)
@@ -153,7 +155,7 @@ def _display(resolved: Resolved, pool: RayPool, console: Console) -> LiveDisplay
 
 def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop) -> Outcome:
     complete, reason = stop.reason is None, stop.reason or "complete"
-    result = summarise(resolved, log, complete, reason)
+    result = summarise(resolved, log, complete, reason, folder.circumstances)
     folder.write_json("result.json", result)
     if result["recommended"] is not None:
         folder.write_text("best/serve.sh", serve_script(result), executable=True)

@@ -43,6 +43,15 @@ class RunFolder:
         """The files of one trial."""
         return self.path / "trials" / f"{trial_id:04d}"
 
+    @property
+    def circumstances(self) -> dict[str, Any]:
+        """What the first trial that reached a ready engine noted: its version, its limits, requests left out."""
+        for path in sorted((self.path / "trials").glob("*/circumstances.json")):
+            noted: dict[str, Any] = json.loads(path.read_bytes())
+            if noted:
+                return noted
+        return {}
+
     def save(self, observation: Observation, files: Mapping[str, bytes]) -> None:
         """Keep a trial's files; ``result.json`` comes last and vouches for the others."""
         folder = self.trial(observation.trial.id)

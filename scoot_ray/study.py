@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -300,8 +300,3 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
     known = sorted({name for section in _Section.__subclasses__() for name in section.model_fields})
     close = difflib.get_close_matches(str(loc[-1]), known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known keys are {', '.join(Study.model_fields)}"
-
-
-def past(deadline: datetime, now: datetime | None = None) -> bool:
-    """Whether a deadline has passed; one without a zone is local time."""
-    return (now or datetime.now(UTC)) >= deadline.astimezone(UTC)

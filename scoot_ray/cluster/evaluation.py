@@ -33,7 +33,6 @@ from scoot_ray.search import Failed, FailureKind, Measured, Metrics, Observation
 from scoot_ray.study import Study
 
 STOP_S = 60.0  # more than a guardian takes to end an engine that resists
-DRAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours
 
 def deadline_s(study: Study, orders: int) -> float:
     """The longest that all phases of an evaluation together may take."""
-    load_s = MAX_WARMUP_S + study.workload.duration_s + DRAIN_S + 30.0
+    load_s = MAX_WARMUP_S + study.workload.duration_s + study.workload.request_timeout_s + 30.0
     return study.engine.start_timeout_s + orders * load_s + STOP_S
 
 
@@ -173,7 +172,7 @@ class _Evaluation:
             seed=seed,
             order=order,
             warmup=workload.warmup,
-            drain_s=DRAIN_S,
+            drain_s=workload.request_timeout_s,
         )
 
     def _selection(self) -> Selection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import ray
@@ -55,7 +56,11 @@ class RemoteOptimizer:
 
     def __init__(self, resolved: Resolved, cancelled: Callable[[], bool], deadline_s: float = 180.0) -> None:
         name = f"optimizer {resolved.study.name}"
-        self._actor = ray.remote(SearchOptimizer).options(num_cpus=0, max_restarts=-1).remote(resolved)
+        self._actor = (
+            ray.remote(SearchOptimizer)
+            .options(name=f"{name} {uuid.uuid4().hex[:6]}", num_cpus=0, max_restarts=-1)
+            .remote(resolved)
+        )
         self._name, self._cancelled, self._deadline_s = name, cancelled, deadline_s
 
     def suggest(self, log: Log, count: int) -> tuple[Trial, ...]:

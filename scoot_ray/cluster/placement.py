@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group
 
 from scoot_ray.cluster.session import ClusterError
-from scoot_ray.study import Resources
+from scoot_ray.study import Engine, Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,17 @@ def check_can_hold(resources: Resources, shapes: Sequence[NodeShape]) -> bool:
         f"resources: one evaluation needs {wanted} on a single node, which no node has and no autoscaler group could "
         f"add ({have}); lower resources in the study or add such a node"
     )
+
+
+def check_engine_present(engine: Engine, shapes: Sequence[NodeShape]) -> None:
+    """Where this machine is the whole cluster, its engine must be here.
+
+    Raises:
+        ClusterError: engine.python is a path that does not exist.
+    """
+    here = {socket.gethostname()}
+    if {shape.name for shape in shapes} == here and engine.python is not None and not Path(engine.python).exists():
+        raise ClusterError(f"engine.python: {engine.python}: no such file on this machine, which is the whole cluster")
 
 
 def _fits(resources: Resources, shape: NodeShape) -> bool:

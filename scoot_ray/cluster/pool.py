@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import ray
 from ray.exceptions import (
     ActorDiedError,
-    ActorUnavailableError,
     GetTimeoutError,
     OutOfMemoryError,
     RayError,
@@ -84,6 +84,7 @@ class RayPool:
         worker: Any = (
             ray.remote(Worker)
             .options(
+                name=f"{self._study.name} trial {trial.id} {uuid.uuid4().hex[:6]}",
                 num_cpus=self._study.resources.cpus,
                 num_gpus=self._study.resources.gpus,
                 max_restarts=0,
@@ -117,8 +118,8 @@ class RayPool:
         """Turn a finished call into an observation; None where the worker may still answer."""
         try:
             finished: Finished = ray.get(one.result, timeout=60)
-        except (ActorUnavailableError, GetTimeoutError):
-            return None  # the node is out of reach for a while; Ray says so when it is lost
+        except GetTimeoutError:
+            return None  # still on its way here from a slow node
         except RayError as error:
             self._release(one)
             return Observation(one.trial, Failed(*_fault(error)), one.where, {})

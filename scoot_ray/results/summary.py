@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,8 +13,12 @@ from scoot_ray.resolve import Resolved
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
 from scoot_ray.verdict import Standing, Verdict, standings, verdict
 
+_SATURATED = 0.98  # a service that keeps up with this share of the offered rate leaves nothing to gain
 
-def summarise(resolved: Resolved, log: Log, complete: bool, reason: str) -> dict[str, Any]:
+
+def summarise(
+    resolved: Resolved, log: Log, complete: bool, reason: str, circumstances: Mapping[str, Any]
+) -> dict[str, Any]:
     """Everything a reader of the result needs; metrics keep their units in their names.
 
     ``recommended`` is the configuration to use: the confirmed winner where it beats what runs today, else what runs
@@ -29,7 +34,14 @@ def summarise(resolved: Resolved, log: Log, complete: bool, reason: str) -> dict
         "seed": study.seed,
         "complete": complete,
         "reason": reason,
-        "trace": {"source": resolved.trace.source, "sha256": resolved.trace.sha256},
+        "engine": {name: circumstances.get(name) for name in ("engine_version", "max_model_len", "replicas")},
+        "trace": {
+            "source": resolved.trace.source,
+            "sha256": resolved.trace.sha256,
+            "requests": len(resolved.trace.requests),
+            "too_long": {name: circumstances.get(name) for name in ("dropped", "clipped")},
+        },
+        "warnings": _warnings(resolved, log),
         "objectives": [{"metric": one.metric, "direction": one.direction} for one in problem.objectives],
         "slos": list(study.slos),
         "budget": {"observations": study.budget.observations, "spent": len(log.searched)},
@@ -57,6 +69,20 @@ def sentence(decided: Verdict | None) -> str:
             return f"The winner trades one objective for the other against {today}: {changes}."
         case "none":
             return f"No configuration was shown to beat {today} beyond the noise ({changes}); keep {today}."
+
+
+def _warnings(resolved: Resolved, log: Log) -> list[str]:
+    """What the study's author was told, and what the default's measurement has shown since."""
+    said = list(resolved.warnings)
+    metrics = log.default.metrics if log.default is not None else {}
+    served, offered = metrics.get("request_throughput"), metrics.get("offered_rate")
+    wants_throughput = any(one.metric.startswith("request_throughput") for one in resolved.problem.objectives)
+    if wants_throughput and served is not None and offered is not None and served >= _SATURATED * offered:
+        said.append(
+            f"the default already serves {served / offered:.0%} of the {offered:.3g} requests/s offered: "
+            "the objective is flat; raise workload.arrivals.rate"
+        )
+    return said
 
 
 def _change_text(metric: str, relative: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -24,6 +24,7 @@ def print_result(console: Console, result: Mapping[str, Any]) -> None:
 
 def _parts(result: Mapping[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(_counts(result))]
+    parts += [Text(f"warning: {warning}", style="yellow") for warning in result["warnings"]]
     if not result["complete"]:
         parts.append(Text(f"Stopped: {result['reason']}", style="yellow"))
     if result["recommended"] is None:
@@ -31,7 +32,7 @@ def _parts(result: Mapping[str, Any]) -> list[RenderableType]:
     parts.append(_comparison(result))
     if len(result["objectives"]) == 2:
         parts.append(_front(result))
-    if result["confirmation"]:
+    if any(standing["promises"] for standing in result["confirmation"]):
         parts.append(_promises(result))
     return [*parts, _headline(result)]
 
@@ -40,13 +41,18 @@ def _counts(result: Mapping[str, Any]) -> str:
     outcomes = result["outcomes"]
     failed = ", ".join(f"{count} {kind}" for kind, count in outcomes["failed"].items())
     spent, budget = result["budget"]["spent"], result["budget"]["observations"]
-    return f"{spent} of {budget} observations: {outcomes['measured']} measured" + (f", {failed}" if failed else "")
+    too_long = result["trace"]["too_long"]
+    left = ", ".join(f"{count} {name}" for name, count in too_long.items() if count)
+    requests = f"{result['trace']['requests']} requests in the trace" + (f", too long: {left}" if left else "")
+    return f"{requests}; {spent} of {budget} observations: {outcomes['measured']} measured" + (
+        f", {failed}" if failed else ""
+    )
 
 
 def _comparison(result: Mapping[str, Any]) -> Table:
     """Parameters and objectives of what runs today beside the best, from the search's own measurements."""
-    today = result["baseline"] or result["default"]
-    best = result["front"][0] if result["front"] else today
+    best = result["front"][0]
+    today = result["baseline"] or result["default"] or best
     winner = (result["verdict"] or {}).get("winner")
     best = next((one for one in result["front"] if one["config"] == winner), best)
     table = Table(title="Default against best (as measured in the search)", title_justify="left")
@@ -87,11 +93,16 @@ def _front(result: Mapping[str, Any]) -> Group:
 
 
 def _promises(result: Mapping[str, Any]) -> Table:
-    table = Table(title="Confirmation: measured again under other arrival orders", title_justify="left")
-    for name in ("configuration", "metric", "runs", "mean", "worst", "95% bound for a further run"):
+    table = Table(
+        title="Confirmation under other arrival orders; a further run stays within the bound in 95%",
+        title_justify="left",
+    )
+    for name in ("configuration", "metric", "runs", "mean", "worst", "95% bound"):
         table.add_column(name, justify="left" if name in {"configuration", "metric"} else "right")
+    usual = (result["default"] or {}).get("config", {})
     for standing in result["confirmation"]:
-        label = f"{standing['role']} {_configuration(standing['config'])}"
+        own = {name: value for name, value in standing["config"].items() if usual.get(name) != value}
+        label = f"{standing['role']} {_configuration(own)}".strip()
         if standing["failure"]:
             table.add_row(label, Text(standing["failure"], style="red"))
         for promise in standing["promises"]:
@@ -119,11 +130,3 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def plain_table(rows: Sequence[tuple[str, str]]) -> Table:
-    """Two columns without a frame."""
-    table = Table.grid(padding=(0, 2))
-    for left, right in rows:
-        table.add_row(Text(left, style="dim"), Text(right))
-    return table

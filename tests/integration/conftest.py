@@ -101,17 +101,17 @@ def eventually(condition: Callable[[], object], deadline_s: float) -> bool:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Ray cluster that was there before the study, as on a shared machine; gives its address."""
-    port = _free_port()
+    port = free_port()
     scratch = tmp_path_factory.mktemp("ray")
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(16))
     command = [
-        *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=4"),
+        *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=4", "--num-gpus=4"),
         *(f"--port={port}", "--include-dashboard=false", "--disable-usage-stats"),
     ]
     with (scratch / "ray.log").open("w") as log:
         head = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        assert eventually(lambda: _listens(port), 60), (scratch / "ray.log").read_text()
+        assert eventually(lambda: listens(port), 60), (scratch / "ray.log").read_text()
         yield f"127.0.0.1:{port}"
     finally:
         del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
@@ -123,13 +123,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             head.wait(timeout=10)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -181,3 +181,10 @@ def test_a_secret_reaches_the_engine_and_no_file(run: Run) -> None:
     assert "hunter2" not in out + err
     for path in run.folder.rglob("*"):
         assert not path.is_file() or b"hunter2" not in path.read_bytes(), path
+
+
+def test_an_engine_that_is_nowhere_is_refused(run: Run) -> None:
+    run.document["engine"]["python"] = "nowhere/bin/python"
+    code, _, err = run.tune()
+    assert code == 2
+    assert "engine.python: nowhere/bin/python: no such file on this machine" in err

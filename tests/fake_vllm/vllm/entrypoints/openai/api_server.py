@@ -98,6 +98,10 @@ class Server:
             await asyncio.sleep(3600)
         if fault == "slow":
             await asyncio.sleep(2)
+        if fault == "garbage" and request.transport is not None:
+            request.transport.write(b"\x00\xff\xfe this is not HTTP\r\n\r\n")
+            request.transport.close()
+            return web.Response()
         answer = Answer(body, request, self.name, chat, len(prompt))
         sequence = self.batcher.submit(tuple(prompt), wanted)
         try:
@@ -129,8 +133,6 @@ class Answer:
         """Send server-sent events: a role (chat), the text, the usage if wanted, [DONE]."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
-        if fault == "garbage":
-            await response.write(b"\xff\xfe not an event \x00\r\n")
         if self.chat:
             await _event(response, self._chunk({"role": "assistant", "content": ""}, None))
         held, made = "", 0

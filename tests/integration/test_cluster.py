@@ -1,0 +1,88 @@
+"""What only a cluster has: replicas on several GPUs, workers that die, jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.conftest import Run, eventually, free_port, listens
+
+pytestmark = pytest.mark.ray
+
+
+def test_gpus_beyond_tensor_parallelism_run_replicas_that_share_the_load(run: Run) -> None:
+    run.document["resources"] = {"cpus": 1, "gpus": 4}
+    run.document["engine"]["args"] = {"tensor-parallel-size": 2}
+    run.document["budget"] = {"observations": 1}
+    code, out, err = run.tune()
+    assert code == 0, err
+    assert json.loads(out)["engine"]["replicas"] == 2
+    trial = run.output / "trials" / "0000"
+    for replica in (0, 1):
+        log = (trial / f"replica-{replica}" / "engine.log").read_text()
+        assert "POST /v1/completions" in log or "200" in log
+    assert run.engines() == []
+
+
+def test_a_killed_worker_costs_nothing_but_time(run: Run) -> None:
+    run.document["budget"] = {"observations": 2}
+    run.document["workload"]["duration_s"] = 4
+    driver = run.start("tune", str(run.study), "--json")
+    assert eventually(run.engines, 60)
+    engine = set(run.engines())
+    for process in psutil.process_iter(["cmdline"]):
+        if "ray::Worker" in " ".join(process.info["cmdline"] or ()):
+            process.kill()
+    assert eventually(lambda: not engine & set(run.engines()), 10), "the engine outlived its worker"
+    code, out, err = run.finish(driver)
+    assert code == 0, err
+    assert json.loads(out)["outcomes"] == {"measured": 2, "bounded": 0, "failed": {}, "retried": 1}
+    assert "node_lost" in err
+    assert sorted(run.settled()) == [0, 1]
+
+
+def test_more_evaluations_than_the_cluster_holds_wait_for_their_turn(run: Run) -> None:
+    run.document["resources"] = {"cpus": 3}
+    run.document["parallelism"] = 2
+    code, out, err = run.tune()
+    assert code == 0, err
+    assert json.loads(out)["outcomes"]["measured"] == 3
+
+
+def test_the_same_command_runs_as_a_ray_job(run: Run, tmp_path: Path) -> None:
+    port, dashboard = free_port(), free_port()
+    ray = str(Path(sys.executable).with_name("ray"))
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    environment.pop("RAY_ADDRESS", None)
+    start = [
+        *(ray, "start", "--head", "--block", "--num-cpus=2", f"--port={port}", "--disable-usage-stats"),
+        *("--include-dashboard=true", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"),
+    ]
+    with (tmp_path / "ray.log").open("w") as log:
+        head = subprocess.Popen(start, stdout=log, stderr=log, env=environment, start_new_session=True)
+    try:
+        assert eventually(lambda: listens(dashboard), 90), (tmp_path / "ray.log").read_text()
+        submit = [ray, "job", "submit", "--address", f"http://127.0.0.1:{dashboard}", "--"]
+        command = [sys.executable, "-m", "scoot_ray", "tune", str(run.study), "--json"]
+        done = subprocess.run(
+            submit + command, env=environment, capture_output=True, text=True, timeout=200, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads((run.output / "result.json").read_text())["complete"]
+        assert sorted(run.settled()) == [0, 1, 2]
+    finally:
+        os.killpg(head.pid, signal.SIGTERM)
+        try:
+            head.wait(timeout=45)
+        except subprocess.TimeoutExpired:
+            os.killpg(head.pid, signal.SIGKILL)
+            head.wait(timeout=10)
+    assert run.engines() == []
