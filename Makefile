@@ -2,7 +2,7 @@
 # PYTHON       the interpreter to make the environments with (3.11 or newer)
 # TORCH_INDEX  a package index that offers torch's CPU build, where pip's configured sources do not
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 ENGINE := .venv/engine
 BIN := .venv/bin

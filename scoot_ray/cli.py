@@ -97,12 +97,12 @@ def status(run: Path, as_json: bool) -> None:
 
     folder = _run_folder(run)
     resolved = _resolve(folder.study)
+    journal = Journal(folder.journal)
     try:
-        log = Journal(folder.journal).replay()
+        log, complete = journal.replay(), journal.finished
     except JournalError as error:
         _fail(str(error))
     running = f"{len(log.open)} evaluations open"
-    complete = folder.result.exists() and not log.open
     document = summarise(resolved, log, complete, running, folder.circumstances)
     if as_json:
         click.echo(json.dumps(document, indent=2))

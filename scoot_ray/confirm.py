@@ -35,7 +35,7 @@ def contestants(problem: Problem, settings: Confirmation, log: Log) -> tuple[Con
     named: list[Contestant] = []
     if problem.space.default is not None:
         named.append(Contestant("default", problem.space.default))
-    if problem.baseline is not None:
+    if problem.baseline is not None and problem.baseline != problem.space.default:
         named.append(Contestant("baseline", problem.baseline))
     taken = {key(contestant.config) for contestant in named}
     finalists = [

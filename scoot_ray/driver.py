@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import yaml
+from ray.exceptions import RayError
 from rich.console import Console
 
 from scoot_ray import __version__
@@ -25,6 +26,7 @@ from scoot_ray.cluster.pool import RayPool
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
+from scoot_ray.problem import goodput_limits
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.export import serve_script
 from scoot_ray.results.live import LiveDisplay, PlainLines
@@ -98,8 +100,15 @@ def create(resolved: Resolved) -> RunFolder:
             f"{folder.path}: this study has been run already; 'scoot-ray resume {folder.path}' goes on with it, or "
             "choose another name or output"
         )
+    if "runtime_resources" in folder.path.parts:
+        raise RunError(
+            f"output: {resolved.study.output}: is in the job's own folder, which Ray removes; give a full path"
+        )
     document = resolved.study.model_dump(mode="json", exclude_none=True)
-    folder.write_text("study.yaml", yaml.safe_dump(document, sort_keys=False))
+    try:
+        folder.write_text("study.yaml", yaml.safe_dump(document, sort_keys=False))
+    except OSError as error:
+        raise RunError(f"output: {folder.path}: cannot be written: {error.strerror}") from error
     return folder
 
 
@@ -115,7 +124,7 @@ def run(
     journal, stop = Journal(folder.journal), Stop(resolved.study)
     try:
         with journal.exclusive():
-            log = _take_up(journal, folder)
+            log = _take_up(resolved, journal, folder)
             # Ray sets signal handlers of its own when it starts, so ours come after.
             with ray_session(ray_address, dashboard), stop.listening():
                 check_engine_present(resolved.study.engine, node_shapes())
@@ -125,13 +134,17 @@ def run(
                 folder.write_json("environment.json", environment)
                 log = _loop(resolved, folder, journal, journal.started(log, environment), stop, console)
             return _finish(resolved, folder, journal, log, stop)
-    except (JournalError, OptimizerError) as error:
-        raise RunError(str(error)) from error
+    except (JournalError, RayError, OSError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{line}; 'scoot-ray resume {folder.path}' goes on once this is mended") from error
 
 
-def _take_up(journal: Journal, folder: RunFolder) -> Log:
+def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
     """Replay the journal, and add what was measured and saved but not yet written there."""
     log = journal.replay()
+    measured_on = next((event.data["trace_sha256"] for event in journal.events() if event.type == "started"), None)
+    if measured_on not in {None, resolved.trace.sha256}:
+        raise RunError(f"workload.trace: {resolved.trace.source}: is not the file that this run has measured so far")
     for observation in list(folder.unclaimed(log.open)):
         if not isinstance(observation.outcome, Failed) or observation.outcome.kind.of_configuration:
             log = journal.observed(log, observation)
@@ -140,17 +153,22 @@ def _take_up(journal: Journal, folder: RunFolder) -> Log:
 
 def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop, console: Console) -> Log:
     env = resolved.study.engine.environment(os.environ)
-    pool = RayPool(Task(resolved.study, resolved.trace, env, resolved.switches), folder)
+    limits = goodput_limits(resolved.problem)
+    pool = RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits), folder)
     optimizer = RemoteOptimizer(resolved, cancelled=lambda: stop.interrupted)
     with _display(resolved, pool, console) as watcher:
         watcher.update(log)
-        return tune(resolved.study, log, optimizer, pool, journal, stop, watcher)
+        try:
+            return tune(resolved.study, log, optimizer, pool, journal, stop, watcher)
+        except OptimizerError as error:
+            stop.reason = str(error)
+            return journal.replay()
 
 
 def _display(resolved: Resolved, pool: RayPool, console: Console) -> LiveDisplay | PlainLines:
     if console.is_terminal:
         return LiveDisplay(console, resolved, lambda: pool.activities)
-    return PlainLines(console, resolved)
+    return PlainLines(console, resolved, lambda: pool.activities)
 
 
 def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop) -> Outcome:

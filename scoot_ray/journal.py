@@ -100,6 +100,14 @@ class Journal:
                 seen.add(event.id)
                 yield event
 
+    @property
+    def finished(self) -> bool:
+        """Whether the last driver ended with the study complete."""
+        last = None
+        for event in self.events():
+            last = event
+        return last is not None and last.type == "stopped" and bool(last.data["complete"])
+
     def started(self, log: Log, environment: Mapping[str, Any]) -> Log:
         """Record that a driver has taken over."""
         self._drivers += 1

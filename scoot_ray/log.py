@@ -13,13 +13,15 @@ class Log:
     """Trials in order of submission, and what came of them in order of completion.
 
     ``observations`` settle their trial (Measured, Bounded, Failed by the configuration); ``setbacks`` are failures of
-    ours since the present driver took over: their trials run again.
+    ours since the present driver took over: their trials run again. ``lost_s`` are the seconds that all of them ever
+    held their resources.
     """
 
     trials: tuple[Trial, ...] = ()
     observations: tuple[Observation, ...] = ()
     setbacks: tuple[Observation, ...] = ()
     attempts: int = 0
+    lost_s: float = 0.0
 
     @property
     def next_id(self) -> int:
@@ -53,6 +55,11 @@ class Log:
         return tuple(seen for seen in self.observations if seen.trial.origin is Origin.CONFIRMATION)
 
     @property
+    def held_s(self) -> float:
+        """Seconds that all evaluations together have held their resources."""
+        return self.lost_s + sum(seen.held_s for seen in self.observations)
+
+    @property
     def default(self) -> Measured | None:
         """The default configuration's measurement, or None while there is none."""
         return next(
@@ -84,7 +91,12 @@ class Log:
             return self
         outcome = observation.outcome
         if isinstance(outcome, Failed) and not outcome.kind.of_configuration:
-            return replace(self, setbacks=(*self.setbacks, observation), attempts=self.attempts + 1)
+            return replace(
+                self,
+                setbacks=(*self.setbacks, observation),
+                attempts=self.attempts + 1,
+                lost_s=self.lost_s + observation.held_s,
+            )
         return replace(self, observations=(*self.observations, observation))
 
     def with_driver(self) -> Log:

@@ -45,16 +45,20 @@ class Noise:
         reach = quantile * self.deviation * math.sqrt(1 + 1 / len(values))
         return self._back(self._scaled(self.mean(values)) + worse * reach)
 
-    def difference(
+    def relative_difference(
         self, values: Sequence[float], reference: Sequence[float], comparisons: int
     ) -> tuple[float, float] | None:
-        """Confidence interval of the difference of means on this scale, Bonferroni for ``comparisons``."""
-        if self.freedom == 0:
+        """Confidence interval of mean ÷ reference mean - 1, Bonferroni for ``comparisons``; None without freedom."""
+        if self.freedom == 0 or not values or not reference:
             return None
         quantile = float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / comparisons, self.freedom))
         reach = quantile * self.deviation * math.sqrt(1 / len(values) + 1 / len(reference))
-        middle = self._scaled(self.mean(values)) - self._scaled(self.mean(reference))
-        return middle - reach, middle + reach
+        base = self.mean(reference)
+        middle = self._scaled(self.mean(values)) - self._scaled(base)
+        if self.logarithmic:
+            return math.expm1(middle - reach), math.expm1(middle + reach)
+        unit = abs(base) or 1.0
+        return (middle - reach) / unit, (middle + reach) / unit
 
     def _scaled(self, value: float) -> float:
         return math.log(value) if self.logarithmic else value

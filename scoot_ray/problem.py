@@ -10,6 +10,7 @@ from typing import TypeVar
 from scoot_ray.engine.flags import FlagError, parse_flags
 from scoot_ray.engine.launch import gpus_per_replica
 from scoot_ray.engine.presets import Preset
+from scoot_ray.load.goodput import LIMITED, Limit
 from scoot_ray.search import (
     SLO,
     Boolean,
@@ -31,6 +32,16 @@ from scoot_ray.search import (
 from scoot_ray.study import ParameterSpec, Study, StudyError
 
 _ERROR_RATE = 0.01
+_OURS = frozenset(
+    {"host", "port", "uds", "model", "api_key", "root_path", "headless", "grpc"}
+    | {"ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_cert_reqs"}
+)
+"""Flags that each evaluation sets for itself."""
+_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+_PER_GPU = tuple(
+    f"{name}_per_gpu"
+    for name in ("request_throughput", "output_throughput", "total_token_throughput", "request_goodput")
+)
 
 
 def build_problem(study: Study, preset: Preset | None, where: Path) -> Problem:
@@ -57,7 +68,33 @@ def build_problem(study: Study, preset: Preset | None, where: Path) -> Problem:
     slos = [_named(where, "slos", partial(SLO.parse, text)) for text in study.slos]
     limit = min([slo.limit for slo in slos if slo.metric == "error_rate" and slo.is_ceiling], default=_ERROR_RATE)
     baseline = _baseline(study, space, where)
-    return _named(where, "objectives", lambda: Problem(space, objectives, slos, baseline, limit))
+    problem = _named(where, "objectives", lambda: Problem(space, objectives, slos, baseline, limit))
+    _check_metrics(study, problem, where)
+    return problem
+
+
+def goodput_limits(problem: Problem) -> tuple[Limit, ...]:
+    """What a request must meet to count in request_goodput: the limits of the SLOs on its latencies."""
+    limits: dict[str, float] = {}
+    for slo in problem.slos:
+        latency = slo.metric.removesuffix("_ms").rpartition("_")[2]
+        if latency in LIMITED and slo.is_ceiling:
+            limits[latency] = min(slo.limit, limits.get(latency, slo.limit))
+    return tuple(Limit(latency, at_most_ms) for latency, at_most_ms in limits.items())
+
+
+def _check_metrics(study: Study, problem: Problem, where: Path) -> None:
+    """Refuse what no evaluation of this study could measure."""
+    wanted = [("objectives", one.metric) for one in problem.objectives] + [("slos", one.metric) for one in problem.slos]
+    for section, metric in wanted:
+        if metric.startswith("max_rate_under_slo"):
+            raise StudyError(f"{where}: {section}: {metric} is not available yet")
+        if metric.endswith("_per_gpu") and (metric not in _PER_GPU or not study.resources.gpus):
+            raise StudyError(f"{where}: {section}: {metric}: needs resources.gpus, and is one of {', '.join(_PER_GPU)}")
+        if metric.startswith("request_goodput") and not goodput_limits(problem):
+            raise StudyError(
+                f"{where}: {section}: {metric}: needs slos on ttft, tpot or e2el, such as 'ttft:p95<500ms'"
+            )
 
 
 def _parameter(name: str, spec: ParameterSpec, where: Path) -> Parameter:
@@ -102,6 +139,12 @@ def _check_fixed(study: Study, space: SearchSpace, where: Path) -> None:
     for name in space.names:
         if name in study.engine.args:
             raise StudyError(f"{where}: engine.args.{name}: is in the search space too; remove it from one of them")
+    for name in _OURS & {*space.names, *study.engine.args}:
+        raise StudyError(f"{where}: {name}: every evaluation sets this flag for itself; remove it")
+    for name in _PARALLEL:
+        size = study.engine.args.get(name, 1)
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise StudyError(f"{where}: engine.args.{name}: {size!r}: allowed are integers from 1 on")
     gpus = study.resources.gpus
     if (needed := gpus_per_replica(study.engine.args)) > max(gpus, 1):
         raise StudyError(f"{where}: resources.gpus: {gpus}: engine.args ask for {needed} GPUs")
@@ -124,7 +167,7 @@ def _baseline(study: Study, space: SearchSpace, where: Path) -> Config | None:
     except FlagError as error:
         raise StudyError(f"{where}: baseline: {error}") from error
     for name, value in flags.items():
-        if name not in space.names and study.engine.args.get(name) != value:
+        if name not in {*space.names, *_OURS} and study.engine.args.get(name) != value:
             flag, known = name.replace("_", "-"), ", ".join(space.names)
             raise StudyError(f"{where}: baseline: --{flag}: not in the space ({known}) nor in engine.args")
     config = {**(space.default or {}), **{name: flags[name] for name in space.names if name in flags}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -121,7 +121,12 @@ def _preset(study: Study, flags: EngineFlags | None, where: Path) -> Preset | No
         return vllm_0_4_2(study.resources.gpus, length)
     if flags is None:
         raise StudyError(f"{where}: space: 'vllm' asks the engine, and engine.python {study.engine.python} is not here")
-    return vllm_installed(flags, study.resources.gpus)
+    preset = vllm_installed(flags, study.resources.gpus, study.resources.accelerator)
+    if max_model_len(study) is not None:
+        return preset
+    # The engine alone knows the length; what then breaks the rule is refused by it, and learnt.
+    known = tuple(rule for rule in preset.constraints if "max_model_len" not in rule)
+    return replace(preset, constraints=known)
 
 
 def _check_names(flags: EngineFlags, names: Iterable[str], where: Path) -> None:

@@ -51,6 +51,11 @@ def _tupled(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _moment(value: object) -> object:
+    """A time may be quoted, as a resolved study writes it."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
 class FromEnvironment(_Section):
     """A secret: only the name of the variable that holds it is ever written down."""
 
@@ -157,14 +162,12 @@ class Budget(_Section):
     observations: PositiveInt = 30
     patience: None = None
     gpu_hours: PositiveFloat | None = None
-    deadline: datetime | None = None
+    deadline: Annotated[datetime | None, BeforeValidator(_moment)] = None
 
     def left(self, log: Log, gpus: int) -> int:
         """Search trials that may still be submitted; open ones count as spent."""
-        if self.gpu_hours is not None:
-            used_h = sum(sum(seen.timings.values()) for seen in (*log.observations, *log.setbacks)) * gpus / 3600
-            if used_h >= self.gpu_hours:
-                return 0
+        if self.gpu_hours is not None and log.held_s * gpus / 3600 >= self.gpu_hours:
+            return 0
         return max(0, self.observations - log.spent)
 
 
@@ -256,8 +259,8 @@ def _load(text: str, where: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}:{mark.line + 1}" if mark else where
         raise StudyError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    except (RecursionError, TypeError) as error:
-        raise StudyError(f"{where}: not a plain YAML mapping") from error
+    except (RecursionError, TypeError, ValueError) as error:
+        raise StudyError(f"{where}: not a plain YAML mapping: {error}") from error
     if not isinstance(document, dict):
         raise StudyError(f"{where}: a study is a mapping of keys such as name, engine, workload; this is not")
     return document

@@ -78,10 +78,10 @@ def tune(
             for trial in log.unsettled(evaluator.pending)[: evaluator.free_slots]:
                 evaluator.submit(trial)
             free = evaluator.free_slots  # read once: slots come and go
-            for trial in _next_trials(study, log, optimizer, free):
+            for trial in _next_trials(study, log, optimizer, free, stop):
                 log = journal.submitted(log, trial)
                 evaluator.submit(trial)
-            if free and not log.open:
+            if free and not log.open and not stop.requested(log):
                 break
             for done in evaluator.wait(timeout_s=1.0):
                 log = journal.observed(log, done)
@@ -91,11 +91,16 @@ def tune(
     return log
 
 
-def _next_trials(study: Study, log: Log, optimizer: Optimizer, free: int) -> tuple[Trial, ...]:
-    """Search while there is budget, then confirm once the search is settled."""
+def _next_trials(study: Study, log: Log, optimizer: Optimizer, free: int, stop: Stop) -> tuple[Trial, ...]:
+    """Search while there is budget, then confirm once the search is settled.
+
+    A suggestion that was broken off is no sign of an exhausted space.
+    """
     wanted = min(free, study.budget.left(log, study.resources.gpus))
-    if wanted > 0 and (trials := optimizer.suggest(log, wanted)):
-        return trials
+    if wanted > 0:
+        trials = optimizer.suggest(log, wanted)
+        if trials or stop.requested(log):
+            return trials
     if free and not log.open_search:
         return optimizer.confirm(log, free)
     return ()

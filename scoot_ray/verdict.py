@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from scoot_ray.confirm import Contestant, contestants, key
+from scoot_ray.confirm import Contestant, Key, contestants, key
 from scoot_ray.log import Log
 from scoot_ray.noise import Noise
-from scoot_ray.search import Config, Measured, Objective, Problem
+from scoot_ray.search import Measured, Objective, Problem
 from scoot_ray.study import Confirmation
+
+Run: TypeAlias = Mapping[str, float]
+Start: TypeAlias = tuple[Run, ...]
+Certainty: TypeAlias = Literal["better", "worse", "no"]
+Kind: TypeAlias = Literal["better", "trade", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +33,18 @@ class Promise:
     worst: float
     bound: float | None
 
+    @property
+    def held(self) -> float:
+        """What is promised: the bound, or the worst run where there is none."""
+        return self.worst if self.bound is None else self.bound
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the confirmation found of one contestant. ``failure`` says why it is out, if it is."""
+    """What the confirmation found of one contestant.
+
+    ``meets_slos`` judges what is promised, not the mean. ``failure`` says why the contestant is out, if it is.
+    """
 
     contestant: Contestant
     promises: Mapping[str, Promise]
@@ -50,26 +63,37 @@ class Change:
     relative: float
     low: float | None
     high: float | None
-    certain: Literal["better", "worse", "no"]
+    certain: Certainty
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome. ``kind``: better; trade (one objective for the other); none (not beyond the noise)."""
+    """The best finalist against what runs today.
+
+    ``kind``: better; trade (one objective for the other); none (not beyond the noise, or it breaks an SLO that today's
+    configuration keeps). ``chosen`` is the one to use: the winner where it is better, or where a trade gains more than
+    it costs, else the reference.
+    """
 
     winner: Standing
     reference: Standing
     changes: tuple[Change, ...]
-    kind: Literal["better", "trade", "none"]
+    kind: Kind
+    chosen: Standing
 
 
 def standings(problem: Problem, settings: Confirmation, log: Log) -> tuple[Standing, ...]:
     """What the confirmation has found so far of each contestant, in the order of ``contestants``."""
     everyone = contestants(problem, settings, log)
-    runs = {key(contestant.config): _runs(log, contestant.config) for contestant in everyone}
-    metrics = _promised_metrics(problem)
-    noise = {metric: Noise.of([_values(group, metric) for group in runs.values()]) for metric, _ in metrics}
-    return tuple(_standing(problem, contestant, runs[key(contestant.config)], noise, log) for contestant in everyone)
+    starts = _starts(log, everyone)
+    noise = {metric: Noise.of(_by_run(starts.values(), metric)) for metric, _ in _promised_metrics(problem)}
+    return tuple(_standing(problem, one, starts[key(one.config)], noise, log) for one in everyone)
+
+
+def survivors(found: Iterable[Standing]) -> tuple[Standing, ...]:
+    """Those that may be recommended, finalists first, in the search's order."""
+    sound = [standing for standing in found if standing.failure is None]
+    return tuple(sorted(sound, key=lambda standing: standing.contestant.role != "finalist"))
 
 
 def verdict(problem: Problem, settings: Confirmation, log: Log) -> Verdict | None:
@@ -77,62 +101,62 @@ def verdict(problem: Problem, settings: Confirmation, log: Log) -> Verdict | Non
 
     None while the confirmation cannot say: no finalist survived, or there is nothing to compare with.
     """
-    found = standings(problem, settings, log)
-    sound = [standing for standing in found if standing.failure is None]
+    sound = survivors(standings(problem, settings, log))
     finalists = [standing for standing in sound if standing.contestant.role == "finalist"]
-    reference = next(
-        (one for role in ("baseline", "default") for one in sound if one.contestant.role == role),
-        None,
-    )
-    if not finalists or reference is None:
+    today = [one for role in ("baseline", "default") for one in sound if one.contestant.role == role]
+    if not finalists or not today:
         return None
+    reference = today[0]
     winner = max(finalists, key=lambda one: (one.meets_slos, _gain(problem.objectives, one, reference)))
+    starts = _starts(log, [standing.contestant for standing in sound])
     comparisons = len(finalists) * len(problem.objectives)
-    groups = [_runs(log, standing.contestant.config) for standing in sound]
-    changes = tuple(_change(objective, winner, reference, groups, comparisons) for objective in problem.objectives)
-    return Verdict(winner, reference, changes, _kind(changes))
+    changes = tuple(_change(objective, winner, reference, starts, comparisons) for objective in problem.objectives)
+    kind = _kind(changes, winner, reference)
+    wins = kind == "better" or (kind == "trade" and _gain(problem.objectives, winner, reference) > 0)
+    return Verdict(winner, reference, changes, kind, winner if wins else reference)
 
 
-def _runs(log: Log, config: Config) -> list[Mapping[str, float]]:
-    return [
-        run
-        for seen in log.confirmed
-        if isinstance(seen.outcome, Measured) and key(seen.trial.config) == key(config)
-        for run in seen.outcome.runs or (seen.outcome.metrics,)
-    ]
+def _kind(changes: Sequence[Change], winner: Standing, reference: Standing) -> Kind:
+    """SLOs decide first: keeping one that today's configuration breaks is better, breaking one that it keeps is not."""
+    if winner.meets_slos != reference.meets_slos:
+        return "better" if winner.meets_slos else "none"
+    certain = {change.certain for change in changes}
+    if "better" not in certain:
+        return "none"
+    return "trade" if "worse" in certain else "better"
+
+
+def _starts(log: Log, everyone: Sequence[Contestant]) -> dict[Key, tuple[Start, ...]]:
+    """Every contestant's runs, by engine start."""
+    found: dict[Key, tuple[Start, ...]] = {key(one.config): () for one in everyone}
+    for seen in log.confirmed:
+        name = key(seen.trial.config)
+        if isinstance(seen.outcome, Measured) and name in found:
+            found[name] += (seen.outcome.runs or (seen.outcome.metrics,),)
+    return found
 
 
 def _standing(
-    problem: Problem,
-    contestant: Contestant,
-    runs: Sequence[Mapping[str, float]],
-    noise: Mapping[str, Noise],
-    log: Log,
+    problem: Problem, contestant: Contestant, starts: Sequence[Start], noise: Mapping[str, Noise], log: Log
 ) -> Standing:
+    runs = [run for start in starts for run in start]
     promises = {}
     for metric, worse in _promised_metrics(problem):
-        values = _values(runs, metric)
-        if values:
+        if values := _values(runs, metric):
             worst = max(values) if worse > 0 else min(values)
             bound = noise[metric].prediction_bound(values, worse)
             promises[metric] = Promise(metric, values, noise[metric].mean(values), worst, bound)
-    meets = all(slo.metric in promises and slo.met({slo.metric: promises[slo.metric].worst}) for slo in problem.slos)
-    return Standing(contestant, promises, meets, _failure(problem, contestant, runs, promises, log))
+    meets = all(bool(slo.met({name: promise.held for name, promise in promises.items()})) for slo in problem.slos)
+    return Standing(contestant, promises, meets, _failure(problem, contestant, runs, log))
 
 
-def _failure(
-    problem: Problem,
-    contestant: Contestant,
-    runs: Sequence[Mapping[str, float]],
-    promises: Mapping[str, Promise],
-    log: Log,
-) -> str | None:
+def _failure(problem: Problem, contestant: Contestant, runs: Sequence[Run], log: Log) -> str | None:
     for seen in log.confirmed:
         if not isinstance(seen.outcome, Measured) and key(seen.trial.config) == key(contestant.config):
             return f"failed when measured again: {seen.outcome}"
     if contestant.role == "finalist" and any(run.get("error_rate", 0.0) > problem.max_error_rate for run in runs):
         return f"more than {problem.max_error_rate:.0%} of its requests failed when measured again"
-    if any(objective.metric not in promises for objective in problem.objectives):
+    if not runs or any(objective.metric not in run for run in runs for objective in problem.objectives):
         return "not measured again"
     return None
 
@@ -148,7 +172,7 @@ def _promised_metrics(problem: Problem) -> list[tuple[str, int]]:
 def _gain(objectives: Sequence[Objective], standing: Standing, reference: Standing) -> float:
     """How much better: the area of equation 11 on a log scale for two objectives, the log ratio for one.
 
-    Where no area is positive the log ratios are added, which stays below every positive area's rank.
+    Where no area is positive the log ratios are added; the constant keeps every such sum below every area.
     """
     logs = []
     for objective in objectives:
@@ -164,35 +188,58 @@ def _change(
     objective: Objective,
     winner: Standing,
     reference: Standing,
-    groups: Sequence[Sequence[Mapping[str, float]]],
+    starts: Mapping[Key, Sequence[Start]],
     comparisons: int,
 ) -> Change:
-    noise = Noise.of([_values(group, objective.metric) for group in groups])
-    mine, theirs = winner.promises[objective.metric], reference.promises[objective.metric]
+    metric = objective.metric
+    mine, theirs = winner.promises[metric], reference.promises[metric]
     relative = mine.mean / theirs.mean - 1 if theirs.mean else 0.0
-    interval = noise.difference(mine.runs, theirs.runs, comparisons)
+    interval = _interval(metric, winner, reference, starts, comparisons)
     if interval is None:
-        return Change(objective.metric, relative, None, None, "no")
+        return Change(metric, relative, None, None, "no")
     low, high = interval
-    up, down = ("worse", "better") if objective.direction == "minimize" else ("better", "worse")
-    certain: Literal["better", "worse", "no"] = "no"
+    falls = objective.direction == "minimize"
+    certain: Certainty = "no"
     if low > 0:
-        certain = up  # type: ignore[assignment]  # a tuple of literals is widened to str
+        certain = "worse" if falls else "better"
     elif high < 0:
-        certain = down  # type: ignore[assignment]  # the same
-    if noise.logarithmic:
-        low, high = math.expm1(low), math.expm1(high)
-    elif theirs.mean:
-        low, high = low / theirs.mean, high / theirs.mean
-    return Change(objective.metric, relative, low, high, certain)
+        certain = "better" if falls else "worse"
+    return Change(metric, relative, low, high, certain)
 
 
-def _kind(changes: Sequence[Change]) -> Literal["better", "trade", "none"]:
-    certain = {change.certain for change in changes}
-    if "better" not in certain:
-        return "none"
-    return "trade" if "worse" in certain else "better"
+def _interval(
+    metric: str,
+    winner: Standing,
+    reference: Standing,
+    starts: Mapping[Key, Sequence[Start]],
+    comparisons: int,
+) -> tuple[float, float] | None:
+    """Relative change with confidence: the wider of the intervals by runs and by engine starts.
+
+    Runs of one start may be alike for the start's sake; where they are, starts are what counts.
+    """
+    mine, theirs = starts[key(winner.contestant.config)], starts[key(reference.contestant.config)]
+    intervals = []
+    for view in (_by_run, _by_start):
+        noise = Noise.of(view(starts.values(), metric))
+        (left,), (right,) = view([mine], metric), view([theirs], metric)
+        interval = noise.relative_difference(left, right, comparisons)
+        if interval is None:
+            return None
+        intervals.append(interval)
+    return max(intervals, key=lambda interval: interval[1] - interval[0])
 
 
-def _values(runs: Iterable[Mapping[str, float]], metric: str) -> tuple[float, ...]:
+def _by_run(groups: Iterable[Sequence[Start]], metric: str) -> list[tuple[float, ...]]:
+    """Per group, one value for each run."""
+    return [tuple(value for start in group for value in _values(start, metric)) for group in groups]
+
+
+def _by_start(groups: Iterable[Sequence[Start]], metric: str) -> list[tuple[float, ...]]:
+    """Per group, one value for each engine start: the mean of its runs."""
+    values = [[_values(start, metric) for start in group] for group in groups]
+    return [tuple(sum(found) / len(found) for found in group if found) for group in values]
+
+
+def _values(runs: Iterable[Run], metric: str) -> tuple[float, ...]:
     return tuple(run[metric] for run in runs if metric in run)

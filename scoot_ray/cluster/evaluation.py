@@ -16,12 +16,14 @@ from pathlib import Path
 
 from scoot_ray.cluster.cores import client_core
 from scoot_ray.engine.diagnose import diagnose
+from scoot_ray.engine.gpu_memory import used_mib, wait_freed
 from scoot_ray.engine.launch import EngineOptions, TooFewGpus, device_slices, engine_spec
 from scoot_ray.engine.process import EngineProcess, GuardianError, free_port, pin, start
 from scoot_ray.engine.ready import StartFailed, read_log, wait_ready
 from scoot_ray.engine.server import max_model_len, reset_prefix_cache, server_version
 from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.errors import LoadError
+from scoot_ray.load.goodput import Limit
 from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.records import record_to_json
 from scoot_ray.load.replay import Hooks
@@ -32,6 +34,7 @@ from scoot_ray.load.warmup import MAX_WARMUP_S
 from scoot_ray.search import Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
 from scoot_ray.study import Study
 
+_THROUGHPUTS = frozenset({"request_throughput", "output_throughput", "total_token_throughput", "request_goodput"})
 STOP_S = 60.0  # more than a guardian takes to end an engine that resists
 
 
@@ -43,6 +46,7 @@ class Task:
     trace: Trace
     env: Mapping[str, str] = field(repr=False)
     switches: tuple[str, ...] = ()
+    goodput: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours
 def deadline_s(study: Study, orders: int) -> float:
     """The longest that all phases of an evaluation together may take."""
     load_s = MAX_WARMUP_S + study.workload.duration_s + study.workload.request_timeout_s + 30.0
-    return study.engine.start_timeout_s + orders * load_s + STOP_S
+    return study.engine.start_timeout_s + orders * load_s + study.workload.request_timeout_s + STOP_S
 
 
 def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: Callable[[str], None]) -> Finished:
@@ -79,11 +83,11 @@ def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: C
         except _Failure as failure:
             outcome = failure.outcome
         except StartFailed as failure:
-            outcome = Failed(failure.kind, failure.detail)
+            outcome = Failed(failure.kind, evaluation.masked(failure.detail))
         except TooFewGpus as error:
             outcome = Failed(FailureKind.REJECTED, str(error))
         except (GuardianError, LoadError, OSError) as error:
-            outcome = Failed(FailureKind.INTERNAL, str(error))
+            outcome = Failed(FailureKind.INTERNAL, evaluation.masked(str(error)))
         return Finished(Observation(trial, outcome, where, evaluation.timings), evaluation.files())
 
 
@@ -96,9 +100,13 @@ class _Evaluation:
         self.timings: dict[str, float] = {}
 
     def run(self, gpus: Sequence[str]) -> Outcome:
+        before_mib = used_mib(gpus)
         with ExitStack() as stack:
             core = stack.enter_context(client_core())
-            stack.push(lambda *_: self._enter("stopping the engine") is not None)
+            stack.callback(
+                wait_freed, gpus, before_mib
+            )  # after the engines have stopped: the next may not meet their memory
+            stack.callback(self._enter, "freeing GPU memory")
             engines = [stack.enter_context(self._stopping(engine)) for engine in self._start(gpus)]
             self._wait_ready(engines)
             core.settle([pid for engine in engines for pid in engine.pids], pin)
@@ -130,6 +138,7 @@ class _Evaluation:
         try:
             yield engine
         finally:
+            self._enter("stopping the engine")
             with self._timed("stop_s"):
                 engine.stop()
 
@@ -148,10 +157,15 @@ class _Evaluation:
         if not first:
             cleared = [reset_prefix_cache(engine.spec.base_url, engine.spec.api_key) for engine in engines]
             self._circumstances["prefix_cache_cleared"] = all(cleared)
-        measurement = run_replay(self._target(engines), self._load(order), self._hooks(engines, order))
+        try:
+            measurement = run_replay(self._target(engines), self._load(order), self._hooks(engines, order))
+        except LoadError:
+            self._check_alive(engines)  # a server that has just died cannot be asked either
+            raise
         self._account(measurement, order)
-        self._judge(engines, measurement)
-        return measurement.metrics
+        self._check_alive(engines)
+        _check_believable(measurement)
+        return self._with_per_gpu(measurement.metrics)
 
     def _target(self, engines: Sequence[EngineProcess]) -> Target:
         engine, workload = self._task.study.engine, self._task.study.workload
@@ -173,6 +187,7 @@ class _Evaluation:
             order=order,
             warmup=workload.warmup,
             drain_s=workload.request_timeout_s,
+            goodput=self._task.goodput,
         )
 
     def _selection(self) -> Selection:
@@ -211,19 +226,22 @@ class _Evaluation:
         lines = [json.dumps(record_to_json(record)) + "\n" for record in measurement.replay.records]
         self._scratch.joinpath(f"requests-{order}.jsonl").write_text("".join(lines))
 
-    def _judge(self, engines: Sequence[EngineProcess], measurement: Measurement) -> None:
-        """What happened to the engine comes first, then whether the client can be believed."""
+    def _check_alive(self, engines: Sequence[EngineProcess]) -> None:
+        """What happened to the engine comes before anything the client has to say."""
         for engine in engines:
             if (code := engine.poll()) is not None:
                 found = diagnose(code, read_log(engine.spec.log_path), "load", self._trial.config)
-                raise _Failure(found.kind, found.evidence)
-        audit = measurement.replay.audit
-        if not audit.valid:
-            raise _Failure(FailureKind.CLIENT_LAGGED, "; ".join(audit.reasons))
-        if not measurement.metrics.get("completed"):
-            errors = Counter(record.error for record in measurement.replay.records if record.error)
-            reason = ", ".join(f"{count} × {error}" for error, count in errors.most_common(3))
-            raise _Failure(FailureKind.STALLED, f"no request succeeded: {reason}")
+                raise _Failure(found.kind, self.masked(found.evidence))
+
+    def _with_per_gpu(self, metrics: Metrics) -> Metrics:
+        """Throughputs divided by all GPUs of the evaluation, where it has some."""
+        gpus = self._task.study.resources.gpus
+        per_gpu = {f"{name}_per_gpu": value / gpus for name, value in metrics.items() if gpus and name in _THROUGHPUTS}
+        return {**metrics, **per_gpu}
+
+    def masked(self, text: str) -> str:
+        """The text without the value of any secret."""
+        return self._masked(text.encode()).decode()
 
     def _masked(self, content: bytes) -> bytes:
         for secret in self._secrets():
@@ -241,6 +259,17 @@ class _Evaluation:
             yield
         finally:
             self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - began_s
+
+
+def _check_believable(measurement: Measurement) -> None:
+    """A load that was sent late is no measurement; one without a single success is a stall."""
+    audit = measurement.replay.audit
+    if not audit.valid:
+        raise _Failure(FailureKind.CLIENT_LAGGED, "; ".join(audit.reasons))
+    if not measurement.metrics.get("completed"):
+        errors = Counter(record.error for record in measurement.replay.records if record.error)
+        reason = ", ".join(f"{count} × {error}" for error, count in errors.most_common(3))
+        raise _Failure(FailureKind.STALLED, f"no request succeeded: {reason}")
 
 
 def _mean(runs: Sequence[Metrics]) -> dict[str, float]:

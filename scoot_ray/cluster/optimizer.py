@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
@@ -48,20 +49,20 @@ class SearchOptimizer:
 class RemoteOptimizer:
     """The same in an actor of its own, with a deadline and three tries a call.
 
-    A call may be repeated freely: it carries all the actor must know, so an actor that died and came back gives the
-    same answer. ``cancelled`` ends a wait early with no suggestion.
+    A call may be repeated freely: it carries all the actor must know, so a new actor gives the same answer as one
+    that died. ``cancelled`` ends a wait early with no suggestion.
     """
 
     TRIES = 3
 
-    def __init__(self, resolved: Resolved, cancelled: Callable[[], bool], deadline_s: float = 180.0) -> None:
-        name = f"optimizer {resolved.study.name}"
-        self._actor = (
-            ray.remote(SearchOptimizer)
-            .options(name=f"{name} {uuid.uuid4().hex[:6]}", num_cpus=0, max_restarts=-1)
-            .remote(resolved)
-        )
-        self._name, self._cancelled, self._deadline_s = name, cancelled, deadline_s
+    def __init__(self, resolved: Resolved, cancelled: Callable[[], bool], deadline_s: float = 90.0) -> None:
+        self._resolved, self._cancelled, self._deadline_s = resolved, cancelled, deadline_s
+        self._name = f"optimizer {resolved.study.name}"
+        self._actor = self._start()
+
+    def _start(self) -> Any:  # an actor handle; Ray makes its methods at run time
+        name = f"{self._name} {uuid.uuid4().hex[:6]}"
+        return ray.remote(SearchOptimizer).options(name=name, num_cpus=0).remote(self._resolved)
 
     def suggest(self, log: Log, count: int) -> tuple[Trial, ...]:
         """At most ``count`` new search trials.
@@ -82,15 +83,17 @@ class RemoteOptimizer:
     def _call(self, method: str, log: Log, count: int) -> tuple[Trial, ...]:
         problem = "took too long"
         for _ in range(self.TRIES):
-            answer = getattr(self._actor, method).remote(log, count)
             try:
+                answer = getattr(self._actor, method).remote(log, count)
                 if self._wait(answer):
                     trials: tuple[Trial, ...] = ray.get(answer)
                     return trials
                 if self._cancelled():
                     return ()
             except RayError as error:
-                problem = str(error).strip().splitlines()[-1]
+                problem = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            ray.kill(self._actor)  # it has died or hangs: ask a new one
+            self._actor = self._start()
         raise OptimizerError(f"{self._name}: {method} failed {self.TRIES} times: {problem}")
 
     def _wait(self, answer: ray.ObjectRef[tuple[Trial, ...]]) -> bool:

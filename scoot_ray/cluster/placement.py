@@ -80,14 +80,16 @@ def check_can_hold(resources: Resources, shapes: Sequence[NodeShape]) -> bool:
 
 
 def check_engine_present(engine: Engine, shapes: Sequence[NodeShape]) -> None:
-    """Where this machine is the whole cluster, its engine must be here.
+    """Where this machine is the whole cluster, its engine and model must be here.
 
     Raises:
-        ClusterError: engine.python is a path that does not exist.
+        ClusterError: engine.python or engine.model is a path that does not exist.
     """
     here = {socket.gethostname()}
     if {shape.name for shape in shapes} == here and engine.python is not None and not Path(engine.python).exists():
         raise ClusterError(f"engine.python: {engine.python}: no such file on this machine, which is the whole cluster")
+    if {shape.name for shape in shapes} == here and engine.model[0] in "./~" and not Path(engine.model).exists():
+        raise ClusterError(f"engine.model: {engine.model}: no such folder on this machine, which is the whole cluster")
 
 
 def _fits(resources: Resources, shape: NodeShape) -> bool:

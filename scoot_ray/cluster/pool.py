@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Collection, Sequence
@@ -75,7 +76,8 @@ class RayPool:
         """What each slot is doing."""
         now_s = time.monotonic()
         return tuple(
-            Activity(one.trial, one.phase, now_s - one.phase_since_s, one.where) for one in self._running.values()
+            Activity(one.trial, one.phase, now_s - one.phase_since_s, one.where)
+            for one in list(self._running.values())  # the display asks from a thread of its own
         )
 
     def submit(self, trial: Trial) -> None:
@@ -112,7 +114,8 @@ class RayPool:
     def close(self) -> None:
         """Kill every worker; the guardians end the engines."""
         for one in list(self._running.values()):
-            self._release(one)
+            with contextlib.suppress(RayError):  # a cluster that has gone holds nothing any more
+                self._release(one)
 
     def _collect(self, one: _Evaluation) -> Observation | None:
         """Turn a finished call into an observation; None where the worker may still answer."""
@@ -181,12 +184,12 @@ def _hear(one: _Evaluation) -> None:
 
 def _fault(error: RayError) -> tuple[FailureKind, str]:
     """Whose fault a dead worker is: never the configuration's, whose failures come back as values."""
-    line = str(error).strip().splitlines()[-1]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     if isinstance(error, RayTaskError):
         return FailureKind.INTERNAL, line
     if isinstance(error, OutOfMemoryError):
         return FailureKind.NODE_LOST, "Ray killed the worker because the node ran out of memory"
     if isinstance(error, ActorDiedError):
         kind = FailureKind.PREEMPTED if error.preempted else FailureKind.NODE_LOST
-        return kind, "the worker died with its node or was killed"
+        return kind, f"the worker died with its node or was killed ({line})"
     return FailureKind.NODE_LOST, line

@@ -70,11 +70,13 @@ async def warm_up(
     records: list[RequestRecord] = []
     before_ms: float | None = None
     stationary = False
+    answers = True  # a server that answers no request of a round will not be warm after another
     deadline_s = start_s + MAX_WARMUP_S if warmup == "auto" else math.inf
-    while len(records) < most and not stationary and _reason_to_end(deadline_s, hooks) is None:
+    while len(records) < most and answers and not stationary and _reason_to_end(deadline_s, hooks) is None:
         batch = _batch(shapes, maker, len(records), min(size, most - len(records)), seed)
         landed = await _send_together(target, session, batch, deadline_s, hooks)
         records += landed
+        answers = any(record.error is None for record in landed)
         now_ms = _median_latency(landed)
         stationary = warmup == "auto" and _same(before_ms, now_ms)
         before_ms = now_ms

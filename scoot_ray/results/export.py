@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,17 +12,30 @@ from scoot_ray.engine.flags import quoted
 
 def serve_script(result: Mapping[str, Any], now: datetime | None = None) -> str:
     """A shell script that serves with the recommended configuration, headed by what it was proved for."""
-    recommended, verdict = result["recommended"], result["verdict"]
-    said = verdict["sentence"] if verdict else "Not confirmed: the best of the search, which is optimistic."
+    recommended = result["recommended"]
     header = [
         f"study   {result['study']}",
         f"date    {(now or datetime.now(UTC)).date().isoformat()}",
         f"trace   sha256 {result['trace']['sha256']}",
-        f"verdict {said}",
+        f"verdict {result['sentence']}",
+        *_replicas(recommended["replicas"]),
         *_promised(result),
     ]
-    lines = ["#!/bin/sh", *(f"# {_printable(line)}" for line in header), f"exec {quoted(recommended['command'])}", ""]
+    exports = [_export(name, value) for name, value in recommended["env"].items()]
+    comments = [f"# {_printable(line)}" for line in header]
+    lines = ["#!/bin/sh", *comments, *exports, f"exec {quoted(recommended['command'])}", ""]
     return "\n".join(lines)
+
+
+def _replicas(count: int) -> list[str]:
+    return [f"serve   {count} replicas of this on GPUs of their own, behind a balancer"] if count > 1 else []
+
+
+def _export(name: str, value: str | Mapping[str, str]) -> str:
+    """A variable of the engine; a secret is taken from the variable that the study names."""
+    if isinstance(value, str):
+        return f"export {name}={shlex.quote(value)}"
+    return f'export {name}="${{{value["from_env"]}:?}}"'
 
 
 def _promised(result: Mapping[str, Any]) -> list[str]:

@@ -47,7 +47,7 @@ class LiveDisplay:
         self._resolved, self._activities = resolved, activities
         self._log, self._began_s = Log(), time.monotonic()
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
-        self._lines = PlainLines(console, resolved)
+        self._lines = PlainLines(console, resolved, tuple)
 
     def __enter__(self) -> LiveDisplay:
         """Start to draw."""
@@ -92,8 +92,10 @@ class LiveDisplay:
 class PlainLines:
     """A Watcher that writes one line per finished evaluation."""
 
-    def __init__(self, console: Console, resolved: Resolved) -> None:
-        self._console, self._resolved, self._shown, self._setbacks = console, resolved, -1, 0
+    def __init__(self, console: Console, resolved: Resolved, activities: Callable[[], Sequence[Activity]]) -> None:
+        self._console, self._resolved, self._activities = console, resolved, activities
+        self._shown, self._setbacks = -1, 0
+        self._minutes: dict[tuple[int, str], int] = {}
 
     def __enter__(self) -> PlainLines:
         """Nothing to prepare."""
@@ -114,11 +116,22 @@ class PlainLines:
         for seen in log.setbacks[self._setbacks :]:
             self._console.print(Text(describe(seen, self._resolved) + " (will be tried again)", style="yellow"))
         self._shown, self._setbacks = len(log.observations), len(log.setbacks)
+        self._tell_long_phases()
+
+    def _tell_long_phases(self) -> None:
+        """One line a minute for what takes long, such as waiting for resources."""
+        for activity in self._activities():
+            minute, place = int(activity.since_s // 60), (activity.trial.id, activity.phase)
+            if minute > self._minutes.get(place, 0):
+                self._minutes[place] = minute
+                self._console.print(
+                    Text(f"trial {activity.trial.id:>3}  {activity.phase} for {minute} min", style="dim")
+                )
 
 
 def describe(seen: Observation, resolved: Resolved) -> str:
     """One finished evaluation in one line."""
-    took = f"{sum(seen.timings.values()):.0f} s" if seen.timings else ""
+    took = f"{seen.held_s:.0f} s" if seen.timings else ""
     head = f"trial {seen.trial.id:>3}  {seen.trial.origin.value:<12} {took:>6}  "
     match seen.outcome:
         case Measured(metrics=metrics):
@@ -148,7 +161,7 @@ def expected_trials(resolved: Resolved) -> int:
 
 def remaining_s(resolved: Resolved, log: Log) -> float:
     """Time left, from the mean evaluation so far."""
-    spent = [sum(seen.timings.values()) for seen in log.observations if seen.timings]
+    spent = [seen.held_s for seen in log.observations if seen.timings]
     mean_s = sum(spent) / len(spent) if spent else evaluation_s(resolved.study)
     confirmations = [seen for seen in log.observations if seen.trial.origin is Origin.CONFIRMATION]
     searches = max(0, resolved.study.budget.observations - len(log.searched))

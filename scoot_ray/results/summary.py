@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from scoot_ray.engine.flags import serve_command
+from scoot_ray.engine.flags import merged, serve_command
+from scoot_ray.engine.launch import replicas
 from scoot_ray.log import Log
 from scoot_ray.resolve import Resolved
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
-from scoot_ray.verdict import Standing, Verdict, standings, verdict
+from scoot_ray.verdict import Change, Standing, Verdict, standings, survivors, verdict
 
 _SATURATED = 0.98  # a service that keeps up with this share of the offered rate leaves nothing to gain
 
@@ -26,6 +27,7 @@ def summarise(
     """
     study, problem = resolved.study, resolved.problem
     decided = verdict(problem, study.confirmation, log)
+    found = standings(problem, study.confirmation, log)
     best = recommend(problem, log.searched)
     return {
         "schema_version": 1,
@@ -49,26 +51,50 @@ def summarise(
         "pof_threshold": threshold(log.searched),
         "default": _named(log, Origin.DEFAULT),
         "baseline": _named(log, Origin.BASELINE),
+        "observations": [_observation(seen) for seen in log.searched],
         "front": [_observation(seen) for seen in best],
-        "confirmation": [_standing(one) for one in standings(problem, study.confirmation, log)],
+        "confirmation": [_standing(one) for one in found],
         "verdict": _verdict(decided),
-        "recommended": _recommended(resolved, decided, best),
+        "sentence": sentence(decided, found),
+        "recommended": _recommended(resolved, decided, found, best),
     }
 
 
-def sentence(decided: Verdict | None) -> str:
-    """The verdict in one line."""
+def sentence(decided: Verdict | None, found: Sequence[Standing]) -> str:
+    """The verdict in one line; ``found`` are the standings of the confirmation."""
     if decided is None:
-        return "Not confirmed: no finalist was measured again beside what runs today."
+        return _undecided(found)
     today = f"the {decided.reference.contestant.role} configuration"
-    changes = ", ".join(_change_text(change.metric, change.relative) for change in decided.changes)
-    match decided.kind:
-        case "better":
-            return f"The winner beats {today} beyond the noise: {changes}."
-        case "trade":
-            return f"The winner trades one objective for the other against {today}: {changes}."
-        case "none":
-            return f"No configuration was shown to beat {today} beyond the noise ({changes}); keep {today}."
+    changes = _changes_text(decided.changes)
+    if decided.winner.meets_slos and not decided.reference.meets_slos:
+        return f"The winner keeps the SLOs, which {today} does not: {changes}."
+    if decided.reference.meets_slos and not decided.winner.meets_slos:
+        return f"No finalist keeps the SLOs that {today} keeps ({changes}); keep {today}."
+    won = decided.chosen is decided.winner
+    return {
+        ("better", True): f"The winner beats {today} beyond the noise: {changes}.",
+        ("trade", True): f"The winner trades one objective for the other against {today}: {changes}.",
+        ("trade", False): f"The best finalist costs more than it gains against {today} ({changes}); keep {today}.",
+        ("none", False): f"No configuration was shown to beat {today} beyond the noise ({changes}); keep {today}.",
+    }[decided.kind, won]
+
+
+def _undecided(found: Sequence[Standing]) -> str:
+    if not any(standing.promises for standing in found):
+        return "Not confirmed: the figures are the search's own, and optimistic."
+    sound = survivors(found)
+    if not sound:
+        return "Nothing survived being measured again."
+    if sound[0].contestant.role == "finalist":
+        return "What runs today could not be measured; the best finalist stands alone."
+    return f"No finalist survived being measured again; keep the {sound[0].contestant.role} configuration."
+
+
+def _changes_text(changes: Sequence[Change]) -> str:
+    return ", ".join(
+        f"{change.metric} {change.relative:+.0%}" + (" (within the noise)" if change.certain == "no" else "")
+        for change in changes
+    )
 
 
 def _warnings(resolved: Resolved, log: Log) -> list[str]:
@@ -83,10 +109,6 @@ def _warnings(resolved: Resolved, log: Log) -> list[str]:
             "the objective is flat; raise workload.arrivals.rate"
         )
     return said
-
-
-def _change_text(metric: str, relative: float) -> str:
-    return f"{metric} {relative:+.0%}"
 
 
 def _outcomes(log: Log) -> dict[str, Any]:
@@ -104,7 +126,8 @@ def _named(log: Log, origin: Origin) -> dict[str, Any] | None:
 
 
 def _observation(seen: Observation) -> dict[str, Any]:
-    document: dict[str, Any] = {"trial": seen.trial.id, "config": dict(seen.trial.config)}
+    trial = seen.trial
+    document: dict[str, Any] = {"trial": trial.id, "origin": trial.origin.value, "config": dict(trial.config)}
     match seen.outcome:
         case Measured(metrics=metrics):
             return {**document, "metrics": dict(metrics)}
@@ -129,24 +152,32 @@ def _verdict(decided: Verdict | None) -> dict[str, Any] | None:
         return None
     return {
         "kind": decided.kind,
-        "sentence": sentence(decided),
         "winner": dict(decided.winner.contestant.config),
         "reference": decided.reference.contestant.role,
         "changes": [asdict(change) for change in decided.changes],
     }
 
 
-def _recommended(resolved: Resolved, decided: Verdict | None, best: tuple[Observation, ...]) -> dict[str, Any] | None:
+def _recommended(
+    resolved: Resolved, decided: Verdict | None, found: Sequence[Standing], best: Sequence[Observation]
+) -> dict[str, Any] | None:
+    """What the confirmation chose; without one, the search's best."""
     if decided is not None:
-        chosen = decided.reference if decided.kind == "none" else decided.winner
-        return _with_command(resolved, chosen.contestant.config, confirmed=True)
+        return _with_command(resolved, decided.chosen.contestant.config, confirmed=True)
+    if any(standing.promises for standing in found):
+        sound = survivors(found)
+        return _with_command(resolved, sound[0].contestant.config, confirmed=True) if sound else None
     return _with_command(resolved, best[0].trial.config, confirmed=False) if best else None
 
 
 def _with_command(resolved: Resolved, config: Config, confirmed: bool) -> dict[str, Any]:
-    engine = resolved.study.engine
+    """The configuration as it is served. Secrets appear by the name of the variable that holds them."""
+    engine, gpus = resolved.study.engine, resolved.study.resources.gpus
+    env = {name: value if isinstance(value, str) else value.model_dump() for name, value in engine.env.items()}
     return {
         "config": dict(config),
         "confirmed": confirmed,
-        "command": serve_command(engine.model, engine.args, config),
+        "command": serve_command(engine.model, engine.args, config, resolved.switches),
+        "env": env,
+        "replicas": replicas(gpus, merged(engine.args, config)),
     }

@@ -50,15 +50,16 @@ def _counts(result: Mapping[str, Any]) -> str:
 
 
 def _comparison(result: Mapping[str, Any]) -> Table:
-    """Parameters and objectives of what runs today beside the best, from the search's own measurements."""
-    best = result["front"][0]
-    today = result["baseline"] or result["default"] or best
-    winner = (result["verdict"] or {}).get("winner")
-    best = next((one for one in result["front"] if one["config"] == winner), best)
-    table = Table(title="Default against best (as measured in the search)", title_justify="left")
+    """Parameters and objectives of what runs today beside what to use, or beside the search's best where that is it."""
+    today = result["baseline"] or result["default"] or result["observations"][0]
+    chosen, title = result["recommended"]["config"], "recommended"
+    if chosen == today["config"] and result["front"]:
+        chosen, title = result["front"][0]["config"], "best of the search"
+    best = next(one for one in result["observations"] if one["config"] == chosen)
+    table = Table(title="Default against best, as measured in the search", title_justify="left")
     table.add_column("")
     table.add_column("baseline" if result["baseline"] else "default", justify="right")
-    table.add_column("best", justify="right")
+    table.add_column(title, justify="right")
     table.add_column("change", justify="right")
     for name, value in best["config"].items():
         before = today["config"].get(name)
@@ -84,12 +85,14 @@ def _front(result: Mapping[str, Any]) -> Group:
     for one in result["front"]:
         row = [f"{one['trial']}", _number(one["metrics"][x]), _number(one["metrics"][y]), _configuration(one["config"])]
         table.add_row(*row)
-    points = [(one["metrics"][x], one["metrics"][y], "●") for one in result["front"]]
-    if result["default"] and "metrics" in result["default"]:
-        metrics = result["default"]["metrics"]
-        points.insert(0, (metrics[x], metrics[y], "D"))
-    picture = scatter(points, x, y) if len(points) > 1 else ""
-    return Group(table, Text(f"{picture}D default, ● front" if picture else ""))
+    marks = (("·", result["observations"]), ("D", [result["default"] or {}]), ("●", result["front"]))
+    points = [
+        (one["metrics"][x], one["metrics"][y], mark)
+        for mark, group in marks
+        for one in group
+        if {x, y} <= one.get("metrics", {}).keys()
+    ]
+    return Group(table, Text(f"{scatter(points, x, y)}· measured, D default, ● front"))
 
 
 def _promises(result: Mapping[str, Any]) -> Table:
@@ -103,6 +106,8 @@ def _promises(result: Mapping[str, Any]) -> Table:
     for standing in result["confirmation"]:
         own = {name: value for name, value in standing["config"].items() if usual.get(name) != value}
         label = f"{standing['role']} {_configuration(own)}".strip()
+        if result["slos"] and standing["promises"]:
+            label += " (keeps the SLOs)" if standing["meets_slos"] else " (breaks an SLO)"
         if standing["failure"]:
             table.add_row(label, Text(standing["failure"], style="red"))
         for promise in standing["promises"]:
@@ -116,10 +121,9 @@ def _promises(result: Mapping[str, Any]) -> Table:
 
 def _headline(result: Mapping[str, Any]) -> Panel:
     verdict, recommended = result["verdict"], result["recommended"]
-    said = verdict["sentence"] if verdict else "Not confirmed: the figures are the search's own, and optimistic."
-    style = {"better": "green", "trade": "yellow"}.get((verdict or {}).get("kind", ""), "yellow")
+    style = "green" if verdict and verdict["kind"] == "better" else "yellow"
     command = Text("\n" + shlex.join(recommended["command"]), style="bold")
-    return Panel(Group(Text(said, style=style), command), title="Use this", title_align="left")
+    return Panel(Group(Text(result["sentence"], style=style), command), title="Use this", title_align="left")
 
 
 def _configuration(config: Mapping[str, Any]) -> str:

@@ -107,3 +107,8 @@ class Observation:
     outcome: Outcome
     where: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def held_s(self) -> float:
+        """Seconds that the evaluation held its resources: all phases but the queue."""
+        return sum(seconds for phase, seconds in self.timings.items() if phase != "queue_s")

@@ -38,8 +38,9 @@ def test_a_killed_worker_costs_nothing_but_time(run: Run) -> None:
     driver = run.start("tune", str(run.study), "--json")
     assert eventually(run.engines, 60)
     engine = set(run.engines())
+    own = {process.pid for process in psutil.Process().children(recursive=True)}  # the cluster is this session's child
     for process in psutil.process_iter(["cmdline"]):
-        if "ray::Worker" in " ".join(process.info["cmdline"] or ()):
+        if process.pid in own and "ray::Worker" in " ".join(process.info["cmdline"] or ()):
             process.kill()
     assert eventually(lambda: not engine & set(run.engines()), 10), "the engine outlived its worker"
     code, out, err = run.finish(driver)

@@ -166,17 +166,14 @@ def test_a_flag_the_engine_does_not_know_is_refused_by_name(run: Run) -> None:
     assert "max_num_sequences: vllm 0.32.0+fake has no such flag; did you mean 'max_num_seqs'?" in err
 
 
-def test_a_secret_reaches_the_engine_and_no_file(run: Run) -> None:
+def test_a_secret_reaches_the_engine_and_no_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run.document["engine"]["env"]["HF_TOKEN"] = {"from_env": "TEST_SECRET_TOKEN"}
     run.document["budget"] = {"observations": 1}
     code, out, err = run.tune()
     assert code == 2
     assert "TEST_SECRET_TOKEN: this variable is not set" in err
-    os.environ["TEST_SECRET_TOKEN"] = "hunter2-hunter2"
-    try:
-        code, out, err = run.tune()
-    finally:
-        del os.environ["TEST_SECRET_TOKEN"]
+    monkeypatch.setenv("TEST_SECRET_TOKEN", "hunter2-hunter2")
+    code, out, err = run.tune()
     assert code == 0, err
     assert "hunter2" not in out + err
     for path in run.folder.rglob("*"):

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from scoot_ray.cli import main
-from tests.unit.test_study import STUDY, TRACE
+from tests.fakes import STUDY
+from tests.unit.test_study import TRACE
 
 
 @pytest.fixture

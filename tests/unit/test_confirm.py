@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scoot_ray.confirm import contestants, next_trials, starts
 from scoot_ray.log import Log
 from scoot_ray.noise import Noise
-from scoot_ray.search import Config, Failed, FailureKind, Measured, Objective, Observation, Origin, Problem, Trial
+from scoot_ray.search import SLO, Config, Failed, FailureKind, Measured, Objective, Observation, Origin, Problem, Trial
 from scoot_ray.study import Confirmation
 from scoot_ray.verdict import standings, verdict
 from tests.fakes import problem, truth
@@ -147,3 +148,19 @@ def test_the_prediction_bound_holds_for_nineteen_of_twenty_further_runs() -> Non
         assert bound is not None
         held += rng.lognormvariate(3, 0.05) <= bound
     assert 0.92 * 600 <= held <= 0.98 * 600
+
+
+def test_a_baseline_that_is_the_default_is_measured_once() -> None:
+    goal = replace(problem(), baseline=DEFAULT)
+    settings = Confirmation(finalists=1, arrival_orders=2)
+    assert [one.role for one in contestants(goal, settings, searched(goal))] == ["default", "finalist"]
+
+
+@pytest.mark.parametrize(("limit", "kind"), [(30.0, "better"), (55.0, "better"), (10.0, "better")])
+def test_a_gain_that_keeps_the_slo_is_better(limit: float, kind: str) -> None:
+    goal = replace(problem((Objective("mean_tpot_ms"),)), slos=(SLO("mean_tpot_ms", "<", limit),))
+    settings = Confirmation(finalists=1, arrival_orders=4)
+    found = verdict(goal, settings, confirm_all(goal, settings, searched(goal), random.Random(3), 0.01))
+    assert found is not None
+    assert found.kind == kind
+    assert found.chosen is found.winner

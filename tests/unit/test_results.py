@@ -6,6 +6,7 @@ import io
 import json
 import shlex
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from scoot_ray.cluster.pool import Activity
+from scoot_ray.confirm import next_trials
 from scoot_ray.engine.flags import parse_flags
 from scoot_ray.load.trace import Trace
 from scoot_ray.log import Log
@@ -81,7 +84,8 @@ def test_an_unconfirmed_best_is_marked() -> None:
     text = printed(result)
     assert "Not confirmed" in text
     assert "Pareto front" in text
-    assert "D default" in text
+    assert "· measured, D default, ● front" in text
+    assert len(result["observations"]) == 12
 
 
 def test_a_run_without_a_success_says_so() -> None:
@@ -110,14 +114,15 @@ def test_a_flat_throughput_objective_is_warned_of() -> None:
 
 def test_the_script_is_valid_shell_and_gives_back_the_configuration(tmp_path: Path) -> None:
     _, result = confirmed_run()
+    result["recommended"]["env"] = {"PLAIN": "a b", "HF_TOKEN": {"from_env": "MY_TOKEN"}}
     result["study"] = "evil\n$(touch pwned)"
     script = serve_script(result, datetime(2026, 1, 2, tzinfo=UTC))
     path = tmp_path / "serve.sh"
     path.write_text(script)
     subprocess.run(["sh", "-n", str(path)], check=True)
-    lines = [line for line in script.splitlines() if not line.startswith("#")]
-    assert len(lines) == 1
-    assert parse_flags(shlex.split(lines[0])[1:]) == result["recommended"]["config"]
+    *exports, command = [line for line in script.splitlines() if not line.startswith("#")]
+    assert exports == ["export PLAIN='a b'", 'export HF_TOKEN="${MY_TOKEN:?}"']
+    assert parse_flags(shlex.split(command)[1:]) == result["recommended"]["config"]
     assert "# date    2026-01-02" in script
     assert "worst of 4 runs" in script
 
@@ -127,10 +132,33 @@ def test_markup_in_names_and_details_is_shown_not_obeyed(hostile: str) -> None:
     trial = Trial(0, DEFAULT, Origin.DEFAULT)
     log = Log().with_trial(trial)
     out = io.StringIO()
-    lines = PlainLines(Console(file=out, width=300), resolved())
+    lines = PlainLines(Console(file=out, width=300), resolved(), tuple)
     lines.update(log)
     lines.update(log.with_observation(Observation(trial, Failed(FailureKind.CRASHED, hostile))))
     assert hostile.replace("\x1b", "") in out.getvalue()
+
+
+def test_what_takes_long_is_told_once_a_minute() -> None:
+    out = io.StringIO()
+    waiting = Activity(Trial(0, DEFAULT, Origin.DEFAULT), "waiting for resources", 0.0, "")
+    since_s = iter([10.0, 61.0, 70.0, 121.0])
+    lines = PlainLines(Console(file=out, width=300), resolved(), lambda: [replace(waiting, since_s=next(since_s))])
+    for _ in range(4):
+        lines.update(Log())
+    assert out.getvalue().splitlines() == [f"trial   0  waiting for resources for {minute} min" for minute in (1, 2)]
+
+
+def test_a_finalist_that_fails_when_measured_again_is_never_recommended() -> None:
+    goal = problem((Objective("mean_tpot_ms"),))
+    plan = resolved(goal)
+    log = searched(goal)
+    while trials := next_trials(goal, plan.study.confirmation, log, 1):
+        outcome = truth(DEFAULT) if trials[0].config == DEFAULT else Failed(FailureKind.CRASHED, "boom")
+        log = log.with_trial(trials[0]).with_observation(Observation(trials[0], outcome))
+    result = document(plan, log)
+    assert result["verdict"] is None
+    assert result["recommended"]["config"] == dict(DEFAULT)
+    assert "keep the default" in result["sentence"]
 
 
 def test_progress_counts_down() -> None:

@@ -73,6 +73,17 @@ def complaint(folder: Path, text: str) -> str:
         ("budget/observations", True, "budget.observations: True: input should be a valid integer"),
         ("engine/kind", "simulated", "engine.kind: 'simulated': input should be 'vllm'"),
         ("engine/args", {"max-num-seqs": 4}, "engine.args.max_num_seqs: is in the search space too"),
+        ("engine/args", {"port": 8000}, "port: every evaluation sets this flag for itself"),
+        ("engine/args", {"api-key": "x"}, "api_key: every evaluation sets this flag for itself"),
+        (
+            "engine/args",
+            {"tensor-parallel-size": "auto"},
+            "engine.args.tensor_parallel_size: 'auto': allowed are integers",
+        ),
+        ("slos", ["request_goodput>5"], "slos: request_goodput: needs slos on ttft, tpot or e2el"),
+        ("slos", ["max_rate_under_slo>5"], "slos: max_rate_under_slo is not available yet"),
+        ("slos", ["request_throughput_per_gpu>5"], "slos: request_throughput_per_gpu: needs resources.gpus"),
+        ("budget/deadline", "soon", "budget.deadline: 'soon': "),
         ("engine/args", {"tensor-parallel-size": 2}, "resources.gpus: 0: engine.args ask for 2 GPUs"),
         ("baseline", "--max-num-seqs 3000", "baseline: max_num_seqs"),
         ("baseline", "--block-size 16", "baseline: --block-size: not in the space"),
@@ -143,6 +154,14 @@ def test_a_resolved_study_is_a_study_that_resolves_to_itself(tmp_path: Path) -> 
     assert again.problem == once.problem
 
 
+def test_a_deadline_survives_the_round_trip(tmp_path: Path) -> None:
+    path = write(tmp_path, changed("budget/deadline", "2030-01-02T03:04:05+01:00"))
+    once = resolve(read_study(path), path).study
+    path.write_text(yaml.safe_dump(once.model_dump(mode="json", exclude_none=True)))
+    assert read_study(path).budget.deadline == once.budget.deadline
+    assert once.budget.deadline is not None
+
+
 def test_secrets_are_named_never_held(tmp_path: Path) -> None:
     path = write(tmp_path, changed("engine/env", {"HF_TOKEN": {"from_env": "MY_TOKEN"}}))
     document = resolve(read_study(path), path).study.model_dump(mode="json")
@@ -158,3 +177,29 @@ def test_too_few_requests_for_a_percentile_are_warned_of(tmp_path: Path) -> None
 def test_the_examples_in_the_repository_are_valid() -> None:
     for path in sorted((Path(__file__).parents[2] / "studies").rglob("*.yaml")):
         assert isinstance(read_study(path), Study), path
+
+
+FAKE_ENGINE = {"model": "fake-model", "env": {"PYTHONPATH": str(Path(__file__).parents[1] / "fake_vllm")}}
+
+
+@pytest.mark.parametrize("length", [None, 2048])
+def test_the_installed_engine_is_asked_what_it_can_be_tuned_on(tmp_path: Path, length: int | None) -> None:
+    document = {**yaml.safe_load(STUDY), "space": "vllm", "constraints": [], "engine": FAKE_ENGINE}
+    if length is not None:
+        document["engine"] = {**FAKE_ENGINE, "args": {"max-model-len": length}}
+    path = write(tmp_path, yaml.safe_dump(document))
+    resolved = resolve(read_study(path), path)
+    assert {"max_num_seqs", "max_num_batched_tokens"} <= set(resolved.problem.space.names)
+    assert any("max_model_len" in rule for rule in resolved.problem.space.constraints) == (length is not None)
+    assert set(resolved.problem.space.default or {}) == set(resolved.problem.space.names)
+
+
+def test_the_papers_space_needs_the_models_length(tmp_path: Path) -> None:
+    document = {**yaml.safe_load(STUDY), "space": "vllm-0.4.2", "constraints": []}
+    assert "engine.args.max_model_len: missing" in complaint(tmp_path, yaml.safe_dump(document))
+    document["engine"]["args"] = {"max-model-len": 4096}
+    document["resources"] = {"gpus": 4}
+    path = write(tmp_path, yaml.safe_dump(document))
+    space = resolve(read_study(path), path).problem.space
+    assert space.dimension == 9
+    assert not space.violated(space.default or {})

@@ -89,6 +89,37 @@ def test_confirmation_waits_for_the_last_search_trial(tmp_path: Path) -> None:
     assert all(seen.trial.origin is Origin.CONFIRMATION for seen in log.observations[6:])
 
 
+class Interrupted:
+    """A stop that comes while the optimizer is asked, which then answers with nothing."""
+
+    def __init__(self) -> None:
+        self.now = False
+
+    def requested(self, log: Log) -> bool:
+        return self.now
+
+
+class InterruptedOptimizer(SobolOptimizer):
+    def __init__(self, stop: Interrupted) -> None:
+        super().__init__(confirmations=2)
+        self._stop = stop
+
+    def suggest(self, log: Log, count: int) -> tuple[Trial, ...]:
+        self._stop.now = log.spent == 3
+        return () if self._stop.now else super().suggest(log, count)
+
+
+def test_an_interrupt_during_a_suggestion_neither_ends_the_search_nor_starts_the_confirmation(tmp_path: Path) -> None:
+    stop, journal = Interrupted(), Journal(tmp_path)
+    evaluator = FakeEvaluator(random.Random(0))
+    log = tune(
+        study(budget=Budget(observations=8)), Log(), InterruptedOptimizer(stop), evaluator, journal, stop, Silent()
+    )
+    assert stop.now
+    assert len(log.trials) == 3
+    assert all(one.origin is not Origin.CONFIRMATION for one in log.trials)
+
+
 def trial(number: int = 0) -> Trial:
     return Trial(number, {"max_num_seqs": 8, "max_num_batched_tokens": 64, "enable_prefix_caching": True}, Origin.MODEL)
 
