@@ -6,6 +6,7 @@ No Ray in here: the worker actor is a shell around ``evaluate``.
 from __future__ import annotations
 
 import json
+import secrets
 import tempfile
 import time
 from collections import Counter
@@ -126,12 +127,13 @@ class _Evaluation:
     def _start(self, gpus: Sequence[str]) -> Iterator[EngineProcess]:
         engine = self._task.study.engine
         options = EngineOptions(engine.model, engine.python, engine.args, self._task.env, self._task.switches)
+        api_key = secrets.token_urlsafe(24)
         slices = device_slices(gpus, {**engine.args, **self._trial.config})
         self._enter("starting the engine")
         for replica, devices in enumerate(slices):
             folder = self._scratch if len(slices) == 1 else self._scratch / f"replica-{replica}"
             folder.mkdir(exist_ok=True)
-            yield start(engine_spec(options, self._trial.config, folder, free_port(), devices))
+            yield start(engine_spec(options, self._trial.config, folder, free_port(), devices, api_key))
 
     @contextmanager
     def _stopping(self, engine: EngineProcess) -> Iterator[EngineProcess]:

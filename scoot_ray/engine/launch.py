@@ -39,13 +39,19 @@ class EngineOptions:
 
 
 def engine_spec(
-    options: EngineOptions, config: Config, folder: Path, port: int, gpus: Sequence[str] = ()
+    options: EngineOptions,
+    config: Config,
+    folder: Path,
+    port: int,
+    gpus: Sequence[str] = (),
+    api_key: str | None = None,
 ) -> EngineSpec:
     """Return how to start one server for ``config``, listening on loopback only, with a fresh API key.
 
-    ``folder`` receives ``engine.log`` and is the working directory; ``gpus`` are the device ids it may use.
+    ``folder`` receives ``engine.log`` and is the working directory; ``gpus`` are the device ids it may use. Replicas of
+    one service share one ``api_key``.
     """
-    api_key = secrets.token_urlsafe(24)
+    api_key = api_key or secrets.token_urlsafe(24)
     return EngineSpec(
         argv=tuple(server_command(options, config, port)),
         env=engine_environment(options.env, gpus, api_key),

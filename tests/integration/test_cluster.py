@@ -27,8 +27,8 @@ def test_gpus_beyond_tensor_parallelism_run_replicas_that_share_the_load(run: Ru
     assert json.loads(out)["engine"]["replicas"] == 2
     trial = run.output / "trials" / "0000"
     for replica in (0, 1):
-        log = (trial / f"replica-{replica}" / "engine.log").read_text()
-        assert "POST /v1/completions" in log or "200" in log
+        assert (trial / f"replica-{replica}" / "engine.log").is_file()
+    assert json.loads(out)["default"]["metrics"]["error_rate"] == 0, "a replica refused its share"
     assert run.engines() == []
 
 
@@ -36,7 +36,7 @@ def test_a_killed_worker_costs_nothing_but_time(run: Run) -> None:
     run.document["budget"] = {"observations": 2}
     run.document["workload"]["duration_s"] = 4
     driver = run.start("tune", str(run.study), "--json")
-    assert eventually(run.engines, 60)
+    assert eventually(lambda: run.events("submitted") and run.engines(), 60)
     engine = set(run.engines())
     own = {process.pid for process in psutil.Process().children(recursive=True)}  # the cluster is this session's child
     for process in psutil.process_iter(["cmdline"]):
@@ -59,6 +59,7 @@ def test_more_evaluations_than_the_cluster_holds_wait_for_their_turn(run: Run) -
 
 
 def test_the_same_command_runs_as_a_ray_job(run: Run, tmp_path: Path) -> None:
+    run.document["output"] = str(tmp_path / "runs")  # a job has a folder of its own
     port, dashboard = free_port(), free_port()
     ray = str(Path(sys.executable).with_name("ray"))
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
@@ -66,6 +67,7 @@ def test_the_same_command_runs_as_a_ray_job(run: Run, tmp_path: Path) -> None:
     start = [
         *(ray, "start", "--head", "--block", "--num-cpus=2", f"--port={port}", "--disable-usage-stats"),
         *("--include-dashboard=true", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"),
+        f"--dashboard-agent-listen-port={free_port()}",
     ]
     with (tmp_path / "ray.log").open("w") as log:
         head = subprocess.Popen(start, stdout=log, stderr=log, env=environment, start_new_session=True)
@@ -73,10 +75,18 @@ def test_the_same_command_runs_as_a_ray_job(run: Run, tmp_path: Path) -> None:
         assert eventually(lambda: listens(dashboard), 90), (tmp_path / "ray.log").read_text()
         submit = [ray, "job", "submit", "--address", f"http://127.0.0.1:{dashboard}", "--"]
         command = [sys.executable, "-m", "scoot_ray", "tune", str(run.study), "--json"]
-        done = subprocess.run(
-            submit + command, env=environment, capture_output=True, text=True, timeout=200, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        answers: list[subprocess.CompletedProcess[str]] = []
+
+        def submitted() -> bool:
+            answers.append(
+                subprocess.run(
+                    submit + command, env=environment, capture_output=True, text=True, timeout=200, check=False
+                )
+            )
+            return "No available agent" not in answers[-1].stderr  # the dashboard answers before its agent is up
+
+        assert eventually(submitted, 90)
+        assert answers[-1].returncode == 0, answers[-1].stdout + answers[-1].stderr
         assert json.loads((run.output / "result.json").read_text())["complete"]
         assert sorted(run.settled()) == [0, 1, 2]
     finally:

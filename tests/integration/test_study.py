@@ -118,7 +118,7 @@ def test_an_interrupted_run_stops_everything_and_says_how_to_go_on(own_run: Run,
     run = own_run
     run.document["workload"]["duration_s"] = 60
     driver = run.start("tune", str(run.study), "--json")
-    assert eventually(run.engines, 60)
+    assert eventually(lambda: run.events("submitted") and run.engines(), 60)
     os.kill(driver.pid, number)
     code, out, err = run.finish(driver, deadline_s=30)
     assert code == 130, err
