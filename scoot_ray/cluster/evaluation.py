@@ -104,9 +104,8 @@ class _Evaluation:
         before_mib = used_mib(gpus)
         with ExitStack() as stack:
             core = stack.enter_context(client_core())
-            stack.callback(
-                wait_freed, gpus, before_mib
-            )  # after the engines have stopped: the next may not meet their memory
+            # Undone last, when the engines have stopped: the next ones may not meet their memory.
+            stack.callback(wait_freed, gpus, before_mib)
             stack.callback(self._enter, "freeing GPU memory")
             engines = [stack.enter_context(self._stopping(engine)) for engine in self._start(gpus)]
             self._wait_ready(engines)

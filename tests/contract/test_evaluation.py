@@ -1,0 +1,63 @@
+"""One evaluation without Ray: what it keeps, what it hides, what it leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scoot_ray.cluster.cores import client_core
+from scoot_ray.cluster.evaluation import Finished, Task, evaluate
+from scoot_ray.load.trace import Request, Trace
+from scoot_ray.search import Failed, FailureKind, Measured, Origin, Trial
+from scoot_ray.study import FromEnvironment
+from tests.fakes import study
+
+FAKE_VLLM = str(Path(__file__).parents[1] / "fake_vllm")
+TRACE = Trace(tuple(Request(0.1 * i, 30 + i, 4) for i in range(20)), "trace.jsonl", "c0ffee")
+TRIAL = Trial(7, {"max_num_seqs": 8, "max_num_batched_tokens": 64}, Origin.MODEL, orders=(1, 2))
+
+
+def run(env: dict[str, str], phases: list[str] | None = None) -> Finished:
+    plan = study()
+    names = {name: value if name == "PYTHONPATH" else FromEnvironment(from_env=name) for name, value in env.items()}
+    engine = plan.engine.model_copy(update={"python": None, "env": names, "start_timeout_s": 30.0})
+    workload = plan.workload.model_copy(update={"duration_s": 1.5, "warmup": 1})
+    plan = plan.model_copy(update={"engine": engine, "workload": workload})
+    return evaluate(Task(plan, TRACE, env), TRIAL, (), "here", (phases if phases is not None else []).append)
+
+
+def test_every_order_is_measured_within_one_start_and_kept() -> None:
+    phases: list[str] = []
+    finished = run({"PYTHONPATH": FAKE_VLLM}, phases)
+    outcome = finished.observation.outcome
+    if isinstance(outcome, Failed) and outcome.kind is FailureKind.CLIENT_LAGGED:
+        pytest.skip(f"this machine is too busy to measure on: {outcome.detail}")
+    assert isinstance(outcome, Measured), outcome
+    assert len(outcome.runs) == 2
+    name = "mean_ttft_ms"
+    assert outcome.metrics[name] == pytest.approx(sum(one[name] for one in outcome.runs) / 2)
+    assert set(finished.observation.timings) == {"start_s", "warmup_s", "load_s", "drain_s", "stop_s"}
+    assert {"engine.log", "requests-1.jsonl", "requests-2.jsonl", "circumstances.json"} <= finished.files.keys()
+    assert json.loads(finished.files["circumstances.json"])["prefix_cache_cleared"] is True
+    assert phases[0] == "starting the engine"
+    assert "stopping the engine" in phases
+
+
+def test_a_secret_that_the_engine_prints_as_it_dies_is_masked_everywhere() -> None:
+    finished = run({"PYTHONPATH": FAKE_VLLM, "FAKE_VLLM_FAULT": "crash_at_start", "TOKEN": "rotary dimension"})
+    outcome = finished.observation.outcome
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is FailureKind.CRASHED
+    assert "*** 48 does not fit the kernel" in outcome.detail
+    assert all(b"rotary dimension" not in content for content in finished.files.values())
+
+
+def test_clients_on_one_machine_get_cores_of_their_own_and_leave_half_to_engines() -> None:
+    with client_core() as first, client_core() as second:
+        cores = [one.core for one in (first, second) if one.core is not None]
+        assert len(cores) == len(set(cores))
+        for one in (first, second):
+            assert one.core not in one.others
+            assert one.others
