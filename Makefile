@@ -32,7 +32,7 @@ demo: setup studies/demo/model/config.json
 	@$(BIN)/scoot-ray tune studies/demo/study.yaml --ray-address local
 
 test: setup lint test-fast studies/demo/model/config.json
-	SCOOT_RAY_ENGINE_PYTHON=$(ENGINE)/bin/python SCOOT_RAY_DEMO_MODEL=studies/demo/model $(BIN)/pytest -m vllm
+	SCOOT_RAY_ENGINE_PYTHON=$(CURDIR)/$(ENGINE)/bin/python SCOOT_RAY_DEMO_MODEL=$(CURDIR)/studies/demo/model $(BIN)/pytest -m vllm
 
 test-fast: .venv/ready
 	$(BIN)/pytest -m "not vllm"
