@@ -97,3 +97,20 @@ def test_the_same_command_runs_as_a_ray_job(run: Run, tmp_path: Path) -> None:
             os.killpg(head.pid, signal.SIGKILL)
             head.wait(timeout=10)
     assert run.engines() == []
+
+
+def test_a_killed_optimizer_is_replaced_and_the_study_ends_as_it_would_have(run: Run) -> None:
+    run.document["workload"]["duration_s"] = 3
+    driver = run.start("tune", str(run.study), "--json")
+    assert eventually(lambda: len(run.events("submitted")) >= 2, 60)
+    own = {process.pid for process in psutil.Process().children(recursive=True)}
+    killed = 0
+    for process in psutil.process_iter(["cmdline"]):
+        if process.pid in own and "ray::SearchOptimizer" in " ".join(process.info["cmdline"] or ()):
+            process.kill()
+            killed += 1
+    assert killed == 1
+    code, out, err = run.finish(driver)
+    assert code == 0, err
+    assert json.loads(out)["budget"] == {"observations": 3, "spent": 3}
+    assert sorted(run.settled()) == [0, 1, 2]

@@ -91,7 +91,8 @@ def test_stopping_ends_orphans_in_their_own_sessions(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_exits_by_itself_leaves_no_orphan(tmp_path: Path) -> None:
-    with run(tmp_path, ORPHANS + "exit 1") as process:
+    once_all_have_written = "until [ $(wc -l < logs/engine.log) = 3 ]; do sleep 0.05; done; exit 1"
+    with run(tmp_path, ORPHANS + once_all_have_written) as process:
         until(lambda: process.poll() is not None and len(written(process)) == 3)
         assert process.poll() == 1
         until(lambda: not any(map(lives, (process.guardian_pid, *written(process)))))
