@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Message: TypeAlias = Mapping[str, Any]
@@ -62,4 +62,3 @@ class RequestRecord:
     input_tokens: int | None = None
     output_tokens: int = 0
     replica: int = 0
-    headers: Mapping[str, str] = field(default_factory=dict)
