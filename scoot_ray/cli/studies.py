@@ -1,7 +1,4 @@
-"""The command line. Heavy imports stand inside the commands, so that ``--help`` answers at once.
-
-Exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted.
-"""
+"""Verbs of a study: validate, tune, resume, status."""
 
 from __future__ import annotations
 
@@ -10,29 +7,18 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from scoot_ray import __version__
+from scoot_ray.cli.console import DONE, FAILED, INTERRUPTED, console, fail, refuse
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from scoot_ray.driver import Outcome
-    from scoot_ray.load.arrivals import Process
     from scoot_ray.resolve import Resolved
     from scoot_ray.run_folder import RunFolder
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__)
-def main() -> None:
-    """Find the best serving parameters of an LLM inference engine on your own traffic, and prove the SLO they hold."""
 
 
 def _running_options(command: _Command) -> _Command:
@@ -48,7 +34,7 @@ def _running_options(command: _Command) -> _Command:
     return command
 
 
-@main.command()
+@click.command()
 @click.argument("study", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the resolved study and the estimate as one JSON document.")
 def validate(study: Path, as_json: bool) -> None:
@@ -59,10 +45,10 @@ def validate(study: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(plan_document(resolved), indent=2))
     else:
-        print_plan(_console(sys.stdout), resolved)
+        print_plan(console(sys.stdout), resolved)
 
 
-@main.command()
+@click.command()
 @click.argument("study", type=click.Path(path_type=Path))
 @_running_options
 def tune(study: Path, as_json: bool, ray_address: str | None, dashboard: bool) -> None:
@@ -73,11 +59,11 @@ def tune(study: Path, as_json: bool, ray_address: str | None, dashboard: bool) -
     try:
         folder = create(resolved)
     except RunError as error:
-        _refuse(str(error))
+        refuse(str(error))
     _run(resolved, folder, as_json, ray_address, dashboard)
 
 
-@main.command()
+@click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @_running_options
 def resume(run: Path, as_json: bool, ray_address: str | None, dashboard: bool) -> None:
@@ -86,7 +72,7 @@ def resume(run: Path, as_json: bool, ray_address: str | None, dashboard: bool) -
     _run(_startable(folder.study), folder, as_json, ray_address, dashboard)
 
 
-@main.command()
+@click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def status(run: Path, as_json: bool) -> None:
@@ -101,48 +87,13 @@ def status(run: Path, as_json: bool) -> None:
     try:
         log, complete = journal.replay(), journal.finished
     except JournalError as error:
-        _fail(str(error))
+        fail(str(error))
     running = f"{len(log.open)} evaluations open"
     document = summarise(resolved, log, complete, running, folder.circumstances)
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        print_result(_console(sys.stdout), document)
-
-
-@main.command()
-@click.option("--base-url", "base_urls", multiple=True, required=True, help="The endpoint; repeat for replicas.")
-@click.option("--model", required=True, help="The model's name, as the endpoint knows it.")
-@click.option("--trace", required=True, help="What to replay.")
-@click.option("--rate", type=float, help="Requests per second. [default: as recorded in the trace]")
-@click.option("--duration", "duration_s", type=float, help="Seconds of load. [default: as long as the trace]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same schedule.")
-@click.option("--json", "json_out", help="Write every request and the summary to this file; - is standard output.")
-@click.option("--burstiness", type=float, help="Gamma arrivals of this shape; 1 is Poisson, less is burstier.")
-@click.option("--time-scale", type=float, default=1.0, show_default=True, help="Stretch recorded arrivals by this.")
-@click.option("--goodput", multiple=True, help="SLOs that a good request meets, such as ttft:500ms tpot:50ms.")
-@click.argument("more_goodput", nargs=-1, metavar="")
-@click.option("--max-model-len", type=int, help="Longest input and output together, in tokens.")
-@click.option("--too-long", type=click.Choice(["drop", "clip"]), default="drop", show_default=True, help="Longer rows.")
-@click.option("--warmup", type=int, default=0, show_default=True, help="Requests sent before the measured ones.")
-@click.option("--api-key-env", help="Variable that holds the API key. [default: OPENAI_API_KEY, where it is set]")
-def replay(**options: Any) -> None:
-    """Replay a trace against a running endpoint, open loop, and report latencies and throughput."""
-    from scoot_ray.load.command import ReplayOptions, replay_command  # noqa: PLC0415 - --help stays quick
-    from scoot_ray.load.errors import LoadError  # noqa: PLC0415 - the same
-
-    burstiness, more = options.pop("burstiness"), options.pop("more_goodput")
-    if more and not options["goodput"]:
-        _refuse(f"{more[0]}: not an option; see scoot-ray replay --help")
-    options["goodput"] = (*options["goodput"], *more)
-    process: Process = "recorded" if options["rate"] is None else "poisson" if burstiness is None else "gamma"
-    try:
-        code = replay_command(ReplayOptions(arrivals=process, burstiness=burstiness or 1.0, **options))
-    except LoadError as error:
-        _refuse(str(error))
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    sys.exit(code)
+        print_result(console(sys.stdout), document)
 
 
 def _resolve(study: Path) -> Resolved:
@@ -152,7 +103,7 @@ def _resolve(study: Path) -> Resolved:
     try:
         return resolve(read_study(study), study)
     except StudyError as error:
-        _refuse(str(error))
+        refuse(str(error))
 
 
 def _startable(study: Path) -> Resolved:
@@ -163,7 +114,7 @@ def _startable(study: Path) -> Resolved:
     try:
         resolved.study.engine.environment(os.environ)
     except StudyError as error:
-        _refuse(f"{study}: {error}")
+        refuse(f"{study}: {error}")
     return resolved
 
 
@@ -173,15 +124,15 @@ def _run(resolved: Resolved, folder: RunFolder, as_json: bool, ray_address: str 
     from scoot_ray.driver import RunError, run  # noqa: PLC0415 - the same
 
     with real_stdout() as out:
-        progress = _console(sys.stderr)
+        progress = console(sys.stderr)
         for warning in resolved.warnings:
             progress.print(f"warning: {warning}", style="yellow", markup=False)
         try:
             outcome = run(resolved, folder, progress, ray_address, dashboard)
         except ClusterError as error:
-            _refuse(str(error))
+            refuse(str(error))
         except RunError as error:
-            _fail(str(error))
+            fail(str(error))
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         _print_outcome(out, outcome, folder, as_json)
@@ -195,7 +146,7 @@ def _print_outcome(out: IO[str], outcome: Outcome, folder: RunFolder, as_json: b
         json.dump(outcome.result, out, indent=2)
         out.write("\n")
     else:
-        print_result(_console(out), outcome.result)
+        print_result(console(out), outcome.result)
     out.flush()
     if not outcome.result["complete"]:
         click.echo(f"{outcome.result['reason']}; 'scoot-ray resume {folder.path}' goes on", err=True)
@@ -212,22 +163,5 @@ def _run_folder(path: Path) -> RunFolder:
 
     folder = RunFolder(path)
     if not folder.study.is_file():
-        _refuse(f"{path}: not the folder of a run (it has no study.yaml); name the folder that 'scoot-ray tune' made")
+        refuse(f"{path}: not the folder of a run (it has no study.yaml); name the folder that 'scoot-ray tune' made")
     return folder
-
-
-def _console(file: IO[str]) -> Console:
-    from rich.console import Console  # noqa: PLC0415 - --help stays quick
-
-    console = Console(file=file, highlight=False)
-    return console if console.is_terminal else Console(file=file, highlight=False, width=160)
-
-
-def _refuse(message: str) -> NoReturn:
-    click.echo(f"error: {message}", err=True)
-    sys.exit(BAD_INPUT)
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"error: {message}", err=True)
-    sys.exit(FAILED)

@@ -1,0 +1,22 @@
+"""The command line. Heavy imports stand inside the commands, so that ``--help`` answers at once.
+
+Exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import click
+
+from scoot_ray import __version__
+from scoot_ray.cli.load import replay
+from scoot_ray.cli.studies import resume, status, tune, validate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def main() -> None:
+    """Find the best serving parameters of an LLM inference engine on your own traffic, and prove the SLO they hold."""
+
+
+for _command in (validate, tune, resume, status, replay):
+    main.add_command(_command)
