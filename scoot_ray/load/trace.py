@@ -14,7 +14,9 @@ class Request:
     """One row of a trace.
 
     Either text (``prompt`` or ``messages``) or lengths alone, with the shared prefix named by ``hash_ids``: one id
-    per block of 512 tokens, equal ids meaning equal tokens (the Mooncake convention).
+    per block of 512 tokens, equal ids meaning equal tokens (the Mooncake convention). ``adapter`` is the LoRA adapter
+    asked for, ``sampling`` further fields of the body, ``cancel_after_s`` when the user went away, counted from the
+    arrival, ``request_class`` what kind of request it is (such as a priority class).
     """
 
     timestamp_s: float
@@ -24,6 +26,10 @@ class Request:
     prompt: str | None = None
     messages: tuple[Message, ...] | None = None
     session: str | None = None
+    adapter: str | None = None
+    sampling: Mapping[str, Any] | None = None
+    cancel_after_s: float | None = None
+    request_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
