@@ -1,0 +1,149 @@
+"""A whole simulated service under a load in virtual time: engines, replicas, records as of a real replay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Series
+from dataclasses import dataclass, field
+
+from scoot_ray.engine.launch import replicas
+from scoot_ray.load.arrivals import Schedule
+from scoot_ray.load.selection import BLOCK_TOKENS
+from scoot_ray.load.trace import Request, RequestRecord, Usage
+from scoot_ray.search import Config
+from scoot_ray.simulator.boot import Booted, Machine, boot
+from scoot_ray.simulator.engine import SimulatedEngine
+from scoot_ray.simulator.fitted import Fitted, boot_fitted
+from scoot_ray.simulator.models import ModelShape
+from scoot_ray.simulator.noise import Noise
+from scoot_ray.simulator.sequences import Sequence
+from scoot_ray.simulator.settings import NEWEST, Version
+from scoot_ray.simulator.virtual import Arrival, round_robin, serve
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What is simulated: a model on accelerators of the catalogue, or a machine that was measured (``fitted``)."""
+
+    model: ModelShape
+    machine: Machine | Fitted
+    version: Version = NEWEST
+    args: Config = field(default_factory=dict)
+    noise: float = 0.0
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the whole service; none on a machine that was measured."""
+        return self.machine.gpus if isinstance(self.machine, Machine) else 0
+
+    def boot(self, config: Config) -> Booted:
+        """Start one engine with ``config`` over the fixed arguments.
+
+        Raises:
+            StartRefused: it does not start.
+        """
+        merged = {**self.args, **config}
+        if isinstance(self.machine, Fitted):
+            return boot_fitted(self.machine, self.model, self.version, merged)
+        return boot(self.model, self.machine, self.version, merged)
+
+    def replicas(self, config: Config) -> int:
+        """Engines that share the GPUs, behind a client that takes turns.
+
+        Raises:
+            TooFewGpus: one engine needs more than there are.
+        """
+        return replicas(self.gpus, {**self.args, **config})
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is offered in one replay: which request arrives when, and how long each may take."""
+
+    requests: Series[Request]
+    schedule: Schedule
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The records of a replay in virtual time, and what the engines did: all counts over all replicas."""
+
+    records: tuple[RequestRecord, ...]
+    virtual_s: float
+    steps: int
+    computed_tokens: int
+    preemptions: int
+    queried_tokens: int
+    hit_tokens: int
+
+
+def replay(booted: Booted, count: int, load: Load, noise: float, seed: tuple[int, ...]) -> Replayed:
+    """Send a load to ``count`` fresh replicas of an engine, each of as many ranks as it is data-parallel.
+
+    Raises:
+        EngineDied: an engine died under it.
+    """
+    ranks = booted.settings.data_parallel_size
+    engines = [SimulatedEngine(booted, BLOCK_TOKENS, Noise(noise, (*seed, number))) for number in range(count * ranks)]
+
+    def route(number: int, among: Series[SimulatedEngine]) -> SimulatedEngine:
+        replica = number % count
+        return min(among[replica * ranks : (replica + 1) * ranks], key=lambda engine: engine.load)
+
+    served = serve(engines, _arrivals(load), load.timeout_s, route if ranks > 1 else round_robin)
+    interval = booted.settings.stream_interval
+    records = tuple(
+        _record(sequence, sequence.index in served.given_up, interval, sequence.index % count)
+        for sequence in served.sequences
+    )
+    return Replayed(
+        records,
+        served.end_s,
+        sum(engine.steps for engine in engines),
+        sum(engine.computed_tokens for engine in engines),
+        sum(engine.scheduler.preemptions for engine in engines),
+        sum(engine.pool.queried_tokens for engine in engines),
+        sum(engine.pool.hit_tokens for engine in engines),
+    )
+
+
+def _arrivals(load: Load) -> list[Arrival]:
+    drawn = zip(
+        load.schedule.offsets_s.tolist(), load.schedule.rows.tolist(), load.schedule.passes.tolist(), strict=True
+    )
+    arrivals = []
+    for at_s, row, trace_pass in drawn:
+        request = load.requests[row]
+        prompt = request.input_tokens or 1
+        # A pass over the trace shares nothing with the one before, as in a real replay.
+        prefix = tuple((trace_pass, one) for one in request.hash_ids[: prompt // BLOCK_TOKENS])
+        arrivals.append(Arrival(at_s, prompt, request.output_tokens, prefix))
+    return arrivals
+
+
+def _record(sequence: Sequence, given_up: bool, interval: int, replica: int) -> RequestRecord:
+    """What a client would have seen."""
+    times_s = _events_s(sequence.times_s, interval)
+    complete = not given_up and len(sequence.times_s) == sequence.output_tokens
+    error = None if complete else "timeout" if given_up else "empty"
+    return RequestRecord(
+        index=sequence.index,
+        scheduled_s=sequence.arrived_s,
+        sent_s=sequence.arrived_s,
+        token_times_s=times_s,
+        done_s=times_s[-1] if complete else None,
+        status=200,
+        error=error,
+        usage=Usage(sequence.prompt_tokens, sequence.output_tokens) if complete else None,
+        input_tokens=sequence.prompt_tokens,
+        output_tokens=sequence.output_tokens,
+        replica=replica,
+    )
+
+
+def _events_s(times_s: list[float], interval: int) -> tuple[float, ...]:
+    """With ``stream_interval`` k: the first token, then every k-th, and the last."""
+    if interval == 1 or len(times_s) < 2:
+        return tuple(times_s)
+    events = times_s[::interval]
+    return (*events, times_s[-1]) if (len(times_s) - 1) % interval else tuple(events)
