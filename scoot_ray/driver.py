@@ -24,6 +24,7 @@ from scoot_ray.cluster.optimizer import OptimizerError, RemoteOptimizer
 from scoot_ray.cluster.placement import check_can_hold, check_engine_present, node_shapes
 from scoot_ray.cluster.pool import RayPool
 from scoot_ray.cluster.session import ray_session
+from scoot_ray.cluster.simulated import SimulatedPool
 from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
 from scoot_ray.problem import goodput_limits
@@ -33,6 +34,7 @@ from scoot_ray.results.live import LiveDisplay, PlainLines
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed
+from scoot_ray.simulation import Simulation
 from scoot_ray.study import Study
 from scoot_ray.tune import RetryPolicy, tune
 
@@ -152,9 +154,7 @@ def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
 
 
 def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop, console: Console) -> Log:
-    env = resolved.study.engine.environment(os.environ)
-    limits = goodput_limits(resolved.problem)
-    pool = RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits), folder)
+    pool = _pool(resolved, folder)
     optimizer = RemoteOptimizer(resolved, cancelled=lambda: stop.interrupted)
     with _display(resolved, pool, console) as watcher:
         watcher.update(log)
@@ -165,7 +165,15 @@ def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, sto
             return journal.replay()
 
 
-def _display(resolved: Resolved, pool: RayPool, console: Console) -> LiveDisplay | PlainLines:
+def _pool(resolved: Resolved, folder: RunFolder) -> RayPool | SimulatedPool:
+    limits = goodput_limits(resolved.problem)
+    if resolved.study.engine.in_virtual_time:
+        return SimulatedPool(Simulation(resolved.study, resolved.trace.requests, limits), folder)
+    env = resolved.study.engine.environment(os.environ)
+    return RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits), folder)
+
+
+def _display(resolved: Resolved, pool: RayPool | SimulatedPool, console: Console) -> LiveDisplay | PlainLines:
     if console.is_terminal:
         return LiveDisplay(console, resolved, lambda: pool.activities)
     return PlainLines(console, resolved, lambda: pool.activities)

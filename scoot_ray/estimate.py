@@ -28,18 +28,18 @@ def estimate(study: Study, confirmation_starts: int) -> Estimate:
     """Rough: a start is taken to last 45 s without GPUs and 120 s with."""
     search_s = study.budget.observations * evaluation_s(study)
     loads = study.confirmation.arrival_orders * confirmation_starts / 2
-    confirmation_s = confirmation_starts * (START_S[study.resources.gpus > 0] + AROUND_LOAD_S)
+    confirmation_s = confirmation_starts * (START_S[study.gpus > 0] + AROUND_LOAD_S)
     busy_s = search_s + confirmation_s + loads * study.workload.duration_s
     return Estimate(
         study.budget.observations + confirmation_starts,
         busy_s / study.parallelism,
-        busy_s * study.resources.gpus / 3600,
+        busy_s * study.gpus / 3600,
     )
 
 
 def evaluation_s(study: Study) -> float:
     """How long one evaluation of the search may last, until one has been seen."""
-    return START_S[study.resources.gpus > 0] + study.workload.duration_s + AROUND_LOAD_S
+    return START_S[study.gpus > 0] + study.workload.duration_s + AROUND_LOAD_S
 
 
 def warnings(study: Study, problem: Problem) -> Iterator[str]:

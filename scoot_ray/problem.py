@@ -50,7 +50,7 @@ def build_problem(study: Study, preset: Preset | None, where: Path) -> Problem:
     Raises:
         StudyError: one line with file, key, value and what is allowed.
     """
-    constants: dict[str, Value] = {"gpus": study.resources.gpus}
+    constants: dict[str, Value] = {"gpus": study.gpus}
     if (length := max_model_len(study)) is not None:
         constants["max_model_len"] = length
     if preset is not None:
@@ -89,8 +89,10 @@ def _check_metrics(study: Study, problem: Problem, where: Path) -> None:
     for section, metric in wanted:
         if metric.startswith("max_rate_under_slo"):
             raise StudyError(f"{where}: {section}: {metric} is not available yet")
-        if metric.endswith("_per_gpu") and (metric not in _PER_GPU or not study.resources.gpus):
-            raise StudyError(f"{where}: {section}: {metric}: needs resources.gpus, and is one of {', '.join(_PER_GPU)}")
+        if metric.endswith("_per_gpu") and (metric not in _PER_GPU or not study.gpus):
+            raise StudyError(
+                f"{where}: {section}: {metric}: needs {_gpus_key(study)}, and is one of {', '.join(_PER_GPU)}"
+            )
         if metric.startswith("request_goodput") and not goodput_limits(problem):
             raise StudyError(
                 f"{where}: {section}: {metric}: needs slos on ttft, tpot or e2el, such as 'ttft:p95<500ms'"
@@ -145,9 +147,14 @@ def _check_fixed(study: Study, space: SearchSpace, where: Path) -> None:
         size = study.engine.args.get(name, 1)
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise StudyError(f"{where}: engine.args.{name}: {size!r}: allowed are integers from 1 on")
-    gpus = study.resources.gpus
+    gpus = study.gpus
     if (needed := gpus_per_replica(study.engine.args)) > max(gpus, 1):
-        raise StudyError(f"{where}: resources.gpus: {gpus}: engine.args ask for {needed} GPUs")
+        raise StudyError(f"{where}: {_gpus_key(study)}: {gpus}: engine.args ask for {needed} GPUs")
+
+
+def _gpus_key(study: Study) -> str:
+    """Where the study says how many GPUs there are."""
+    return "engine.hardware.count" if study.engine.simulated else "resources.gpus"
 
 
 def _objectives(study: Study, where: Path) -> tuple[Objective, ...]:

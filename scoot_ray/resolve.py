@@ -21,6 +21,10 @@ from scoot_ray.load.selection import fit, window
 from scoot_ray.load.trace import Trace
 from scoot_ray.problem import build_problem, max_model_len, space_specs
 from scoot_ray.search import Problem
+from scoot_ray.simulation import service_of
+from scoot_ray.simulator.fitted import BadCalibration
+from scoot_ray.simulator.models import UnknownModel
+from scoot_ray.simulator.settings import NEWEST, flags_of
 from scoot_ray.study import FromEnvironment, Study, StudyError
 
 _Text = TypeVar("_Text", str, str | None)
@@ -56,7 +60,7 @@ def resolve(study: Study, where: Path) -> Resolved:
     if flags is None:
         said.append(f"engine.python: {study.engine.python}: not on this machine, so the engine's flags are not checked")
     else:
-        _check_names(flags, (*problem.space.names, *study.engine.args), where)
+        _check_names(flags, (*problem.space.names, *study.engine.args), where, study.engine.simulated)
     explicit = {"space": space_specs(problem), "constraints": tuple(problem.space.constraints)}
     return Resolved(
         study.model_copy(update=explicit),
@@ -68,9 +72,11 @@ def resolve(study: Study, where: Path) -> Resolved:
 
 
 def _absolute(study: Study, where: Path) -> Study:
-    engine = study.engine.model_copy(
-        update={"model": _path(study.engine.model, where), "python": _path(study.engine.python, where)}
-    )
+    paths = {"model": _path(study.engine.model, where), "python": _path(study.engine.python, where)}
+    hardware = study.engine.hardware
+    if hardware is not None:
+        hardware = hardware.model_copy(update={"calibration": _path(hardware.calibration, where)})
+    engine = study.engine.model_copy(update={**paths, "hardware": hardware})
     workload = study.workload.model_copy(update={"trace": _path(study.workload.trace, where)})
     output = str(Path(study.output).absolute())
     return study.model_copy(update={"engine": engine, "workload": workload, "output": output})
@@ -100,6 +106,8 @@ def _trace(study: Study, where: Path) -> Trace:
 
 def _engine_flags(study: Study, where: Path) -> EngineFlags | None:
     """What the engine accepts; None where its Python is on the cluster's nodes but not here."""
+    if study.engine.simulated:
+        return _simulated_flags(study, where)
     python = study.engine.python
     if python is not None and not Path(python).exists():
         return None
@@ -110,6 +118,17 @@ def _engine_flags(study: Study, where: Path) -> EngineFlags | None:
         raise StudyError(f"{where}: engine.python: {error}") from error
 
 
+def _simulated_flags(study: Study, where: Path) -> EngineFlags:
+    """The same of a simulated engine, whose model and machine must be known."""
+    try:
+        service_of(study)
+    except UnknownModel as error:
+        raise StudyError(f"{where}: engine.model: {error}") from error
+    except BadCalibration as error:
+        raise StudyError(f"{where}: engine.hardware.calibration: {error}") from error
+    return flags_of(study.engine.version or NEWEST)
+
+
 def _preset(study: Study, flags: EngineFlags | None, where: Path) -> Preset | None:
     """The space that ``space:`` names; None where it is a mapping."""
     if not isinstance(study.space, str):
@@ -118,10 +137,12 @@ def _preset(study: Study, flags: EngineFlags | None, where: Path) -> Preset | No
         length = max_model_len(study)
         if length is None:
             raise StudyError(f"{where}: engine.args.max_model_len: missing; space vllm-0.4.2 needs it")
-        return vllm_0_4_2(study.resources.gpus, length)
+        return vllm_0_4_2(study.gpus, length)
     if flags is None:
         raise StudyError(f"{where}: space: 'vllm' asks the engine, and engine.python {study.engine.python} is not here")
-    preset = vllm_installed(flags, study.resources.gpus, study.resources.accelerator)
+    hardware = study.engine.hardware
+    accelerator = hardware.accelerator if hardware is not None else study.resources.accelerator
+    preset = vllm_installed(flags, study.gpus, accelerator)
     if max_model_len(study) is not None:
         return preset
     # The engine alone knows the length; what then breaks the rule is refused by it, and learnt.
@@ -129,9 +150,10 @@ def _preset(study: Study, flags: EngineFlags | None, where: Path) -> Preset | No
     return replace(preset, constraints=known)
 
 
-def _check_names(flags: EngineFlags, names: Iterable[str], where: Path) -> None:
+def _check_names(flags: EngineFlags, names: Iterable[str], where: Path, simulated: bool) -> None:
+    called = f"the simulated vllm {flags.version}" if simulated else f"vllm {flags.version}"
     for name in names:
         if not flags.accepts(name):
             close = difflib.get_close_matches(name, flags.names, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise StudyError(f"{where}: {name}: vllm {flags.version} has no such flag{hint}")
+            raise StudyError(f"{where}: {name}: {called} has no such flag{hint}")

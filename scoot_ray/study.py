@@ -26,6 +26,8 @@ from pydantic import (
 
 from scoot_ray.log import Log
 from scoot_ray.search import TUNERS
+from scoot_ray.simulator.hardware import find_accelerator
+from scoot_ray.simulator.settings import Version
 
 Scalar = bool | int | float | str
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -62,15 +64,60 @@ class FromEnvironment(_Section):
     from_env: str
 
 
-class Engine(_Section):
-    """What serves the model, and how it is started."""
+class Hardware(_Section):
+    """What a simulated engine runs on: accelerators of the catalogue, or a machine that ``calibrate`` has measured."""
 
-    kind: Literal["vllm"] = "vllm"
+    accelerator: str | None = None
+    count: PositiveInt = 1
+    calibration: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.accelerator is None) == (self.calibration is None):
+            raise ValueError("give accelerator (and count), or calibration")
+        if self.accelerator is not None:
+            find_accelerator(self.accelerator)
+        elif self.count != 1:
+            raise ValueError("count goes with accelerator")
+        return self
+
+
+class Engine(_Section):
+    """What serves the model, and how it is started. The last four go with kind ``simulated`` alone."""
+
+    kind: Literal["vllm", "simulated"] = "vllm"
     model: str = Field(min_length=1)
     python: str | None = None
     args: Annotated[dict[str, Scalar], BeforeValidator(_underscored)] = {}
     env: dict[str, str | FromEnvironment] = {}
     start_timeout_s: PositiveFloat = 600.0
+    hardware: Hardware | None = None
+    version: Version | None = None
+    clock: Literal["virtual", "real"] | None = None
+    noise: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
+
+    @model_validator(mode="after")
+    def _of_kind(self) -> Self:
+        if self.kind == "simulated":
+            if self.hardware is None:
+                raise ValueError("kind: simulated needs hardware, such as {accelerator: A100-80G, count: 2}")
+            if self.python is not None:
+                raise ValueError("python goes with kind: vllm; a simulated engine needs none")
+        else:
+            for name in ("hardware", "version", "clock", "noise"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} goes with kind: simulated")
+        return self
+
+    @property
+    def simulated(self) -> bool:
+        """Whether every figure of it is simulated."""
+        return self.kind == "simulated"
+
+    @property
+    def in_virtual_time(self) -> bool:
+        """Whether loads are computed rather than sent."""
+        return self.simulated and self.clock != "real"
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """The engine's own variables with secrets filled in from ``inherited``.
@@ -201,6 +248,19 @@ class Study(_Section):
     confirmation: Confirmation = Confirmation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     output: str = "runs"
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the service: those reserved, or those simulated."""
+        if self.engine.hardware is not None:
+            return self.engine.hardware.count if self.engine.hardware.accelerator else 0
+        return self.resources.gpus
+
+    @model_validator(mode="after")
+    def _reserves_no_gpu(self) -> Self:
+        if self.engine.simulated and self.resources.gpus:
+            raise ValueError("resources.gpus: a simulated engine reserves none; engine.hardware.count says how many")
+        return self
 
     @model_validator(mode="after")
     def _names(self) -> Self:

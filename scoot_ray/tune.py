@@ -96,7 +96,7 @@ def _next_trials(study: Study, log: Log, optimizer: Optimizer, free: int, stop: 
 
     A suggestion that was broken off is no sign of an exhausted space.
     """
-    wanted = min(free, study.budget.left(log, study.resources.gpus))
+    wanted = min(free, study.budget.left(log, study.gpus))
     if wanted > 0:
         trials = optimizer.suggest(log, wanted)
         if trials or stop.requested(log):

@@ -28,6 +28,7 @@ from scoot_ray.load.goodput import Limit
 from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.records import record_to_json
 from scoot_ray.load.replay import Hooks
+from scoot_ray.load.runs import mean_of, with_per_gpu
 from scoot_ray.load.selection import Selection, fit
 from scoot_ray.load.target import Target
 from scoot_ray.load.trace import Trace
@@ -35,7 +36,6 @@ from scoot_ray.load.warmup import MAX_WARMUP_S
 from scoot_ray.search import Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
 from scoot_ray.study import Study
 
-_THROUGHPUTS = frozenset({"request_throughput", "output_throughput", "total_token_throughput", "request_goodput"})
 STOP_S = 60.0  # more than a guardian takes to end an engine that resists
 
 
@@ -111,7 +111,7 @@ class _Evaluation:
             self._wait_ready(engines)
             core.settle([pid for engine in engines for pid in engine.pids], pin)
             runs = [self._measure(engines, order, first=at == 0) for at, order in enumerate(self._trial.orders)]
-        return Measured(_mean(runs), tuple(runs))
+        return Measured(mean_of(runs), tuple(runs))
 
     def files(self) -> dict[str, bytes]:
         """What is worth keeping, with every secret masked."""
@@ -166,7 +166,7 @@ class _Evaluation:
         self._account(measurement, order)
         self._check_alive(engines)
         _check_believable(measurement)
-        return self._with_per_gpu(measurement.metrics)
+        return with_per_gpu(measurement.metrics, self._task.study.gpus)
 
     def _target(self, engines: Sequence[EngineProcess]) -> Target:
         engine, workload = self._task.study.engine, self._task.study.workload
@@ -234,12 +234,6 @@ class _Evaluation:
                 found = diagnose(code, read_log(engine.spec.log_path), "load", self._trial.config)
                 raise _Failure(found.kind, self.masked(found.evidence))
 
-    def _with_per_gpu(self, metrics: Metrics) -> Metrics:
-        """Throughputs divided by all GPUs of the evaluation, where it has some."""
-        gpus = self._task.study.resources.gpus
-        per_gpu = {f"{name}_per_gpu": value / gpus for name, value in metrics.items() if gpus and name in _THROUGHPUTS}
-        return {**metrics, **per_gpu}
-
     def masked(self, text: str) -> str:
         """The text without the value of any secret."""
         return self._masked(text.encode()).decode()
@@ -271,10 +265,3 @@ def _check_believable(measurement: Measurement) -> None:
         errors = Counter(record.error for record in measurement.replay.records if record.error)
         reason = ", ".join(f"{count} × {error}" for error, count in errors.most_common(3))
         raise _Failure(FailureKind.STALLED, f"no request succeeded: {reason}")
-
-
-def _mean(runs: Sequence[Metrics]) -> dict[str, float]:
-    """Per metric, over the runs that have it."""
-    names = {name: None for run in runs for name in run}
-    values = {name: [run[name] for run in runs if name in run] for name in names}
-    return {name: sum(found) / len(found) for name, found in values.items()}

@@ -20,21 +20,12 @@ from ray.exceptions import (
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from scoot_ray.cluster.activity import Activity
 from scoot_ray.cluster.evaluation import Finished, Task, deadline_s
 from scoot_ray.cluster.placement import reserve
 from scoot_ray.cluster.worker import Worker
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed, FailureKind, Observation, Trial
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """What one slot is doing: ``phase`` since ``since_s`` seconds, as last heard."""
-
-    trial: Trial
-    phase: str
-    since_s: float
-    where: str
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ def print_plan(console: Console, resolved: Resolved) -> None:
     document = plan_document(resolved)
     console.print(Syntax(yaml.safe_dump(document["study"], sort_keys=False), "yaml", background_color="default"))
     cost = _estimate(resolved)
-    gpu = f", {cost.gpu_hours:.1f} GPU-hours" if resolved.study.resources.gpus else ""
+    gpu = f", {cost.gpu_hours:.1f} GPU-hours" if resolved.study.gpus else ""
     console.print(
         f"{document['requests_in_trace']} requests in the trace; at most {cost.engine_starts} engine starts, about "
         f"{cost.time_s / 60:.0f} minutes{gpu}"

@@ -172,7 +172,7 @@ def _recommended(
 
 def _with_command(resolved: Resolved, config: Config, confirmed: bool) -> dict[str, Any]:
     """The configuration as it is served. Secrets appear by the name of the variable that holds them."""
-    engine, gpus = resolved.study.engine, resolved.study.resources.gpus
+    engine, gpus = resolved.study.engine, resolved.study.gpus
     env = {name: value if isinstance(value, str) else value.model_dump() for name, value in engine.env.items()}
     return {
         "config": dict(config),

@@ -120,8 +120,8 @@ def cache_too_small(version: Version, memory: Cache) -> str:
     needed = memory.kv_bytes_per_token * length / GIB
     return (
         f"ValueError: To serve at least one request with the model's max seq len ({length}), ({needed:.2f} GiB KV "
-        f"cache is needed, which is larger than the available KV cache memory ({memory.cache / GIB:.2f} GiB). Based on the "
-        f"available memory, the estimated maximum model length is {tokens}."
+        f"cache is needed, which is larger than the available KV cache memory ({memory.cache / GIB:.2f} GiB). Based on "
+        f"the available memory, the estimated maximum model length is {tokens}."
     )
 
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from scoot_ray.cluster.pool import Activity
+from scoot_ray.cluster.activity import Activity
 from scoot_ray.confirm import next_trials
 from scoot_ray.engine.flags import parse_flags
 from scoot_ray.load.trace import Trace

@@ -1,0 +1,165 @@
+"""One evaluation in virtual time: what ``cluster.evaluation`` measures, computed. No Ray, no clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from scoot_ray.engine.diagnose import Phase, diagnose
+from scoot_ray.engine.launch import TooFewGpus
+from scoot_ray.load import selection
+from scoot_ray.load.arrivals import Arrivals, schedule
+from scoot_ray.load.goodput import Limit
+from scoot_ray.load.metrics import metrics_of
+from scoot_ray.load.records import record_to_json
+from scoot_ray.load.runs import mean_of, with_per_gpu
+from scoot_ray.load.trace import Request, RequestRecord
+from scoot_ray.search import Failed, FailureKind, Measured, Metrics, Observation, Origin, Outcome, Trial
+from scoot_ray.simulator import messages
+from scoot_ray.simulator.boot import Booted, Machine, StartRefused
+from scoot_ray.simulator.engine import EngineDied
+from scoot_ray.simulator.fitted import read_fitted
+from scoot_ray.simulator.hardware import find_accelerator
+from scoot_ray.simulator.models import find_model
+from scoot_ray.simulator.service import Load, Replayed, Service, replay
+from scoot_ray.simulator.settings import NEWEST
+from scoot_ray.study import Study
+
+WHERE = "simulated"
+NOISE = 0.02
+"""Relative, where the study does not say: what two runs of one configuration on a quiet GPU differ by."""
+_CHARACTERS_PER_TOKEN = 4
+
+
+def service_of(study: Study) -> Service:
+    """The service that a study simulates.
+
+    Raises:
+        UnknownModel, BadCalibration: as find_model and read_fitted.
+    """
+    engine = study.engine
+    assert engine.hardware is not None  # the study has been checked
+    machine = (
+        Machine(find_accelerator(engine.hardware.accelerator), engine.hardware.count)
+        if engine.hardware.accelerator
+        else read_fitted(Path(engine.hardware.calibration or ""))
+    )
+    noise = NOISE if engine.noise is None else engine.noise
+    return Service(find_model(engine.model), machine, engine.version or NEWEST, engine.args, noise)
+
+
+@dataclass(eq=False, slots=True)
+class Simulation:
+    """Evaluates trials of one study; may be used for any number of them, in any order."""
+
+    study: Study
+    requests: Sequence[Request]
+    goodput: Sequence[Limit] = ()
+    _service: Service = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._service = service_of(self.study)
+        self.requests = tuple(_with_length(request) for request in self.requests)
+
+    def evaluate(self, trial: Trial) -> tuple[Observation, dict[str, bytes]]:
+        """Start, load and stop the simulated engine; return the observation, and the files that belong to it.
+
+        Timings are virtual: what the evaluation would have taken.
+        """
+        run = _Run(self.study, self._service, self.requests, self.goodput, trial)
+        outcome = run.outcome()
+        return Observation(trial, outcome, WHERE, run.timings), run.files()
+
+
+@dataclass(eq=False, slots=True)
+class _Run:
+    study: Study
+    service: Service
+    requests: Sequence[Request]
+    goodput: Sequence[Limit]
+    trial: Trial
+    timings: dict[str, float] = field(default_factory=dict)
+    log: tuple[str, ...] = ()
+    notes: dict[str, Any] = field(default_factory=lambda: {"simulated": True})
+    records: dict[int, tuple[RequestRecord, ...]] = field(default_factory=dict)
+
+    def outcome(self) -> Outcome:
+        """What came of it."""
+        try:
+            count = self.service.replicas(self.trial.config)
+            booted = self.service.boot(self.trial.config)
+        except TooFewGpus as error:
+            return Failed(FailureKind.REJECTED, str(error))
+        except StartRefused as refused:
+            self.log = refused.log
+            return self._diagnosed(refused.exit_code, "start")
+        self.log = booted.log
+        self.timings["start_s"] = min(booted.start_s, self.study.engine.start_timeout_s)
+        if booted.start_s > self.study.engine.start_timeout_s:
+            return self._diagnosed(None, "start")
+        self.notes["engine_version"] = f"{booted.version} (simulated)"
+        self.notes["max_model_len"], self.notes["replicas"] = booted.settings.max_model_len, count
+        try:
+            runs = [self._load(booted, count, order) for order in self.trial.orders]
+        except EngineDied as died:
+            self.log += died.log
+            return self._diagnosed(None if booted.version == "0.4.2" else 0, "load")
+        if not all(run.get("completed") for run in runs):
+            return Failed(FailureKind.STALLED, "no request succeeded in its time")
+        return Measured(mean_of(runs), tuple(runs))
+
+    def files(self) -> dict[str, bytes]:
+        """The engine's log, the circumstances, and, of a confirmation, every request."""
+        files = {
+            "engine.log": messages.text(self.log).encode(),
+            "circumstances.json": (json.dumps(self.notes, indent=2) + "\n").encode(),
+        }
+        if self.trial.origin is Origin.CONFIRMATION:  # of every trial they would be gigabytes, and can be had again
+            for order, records in self.records.items():
+                lines = [json.dumps(record_to_json(record)) + "\n" for record in records]
+                files[f"requests-{order}.jsonl"] = "".join(lines).encode()
+        return files
+
+    def _load(self, booted: Booted, count: int, order: int) -> Metrics:
+        workload = self.study.workload
+        chosen = selection.fit(self.requests, booted.settings.max_model_len, workload.too_long)
+        self.notes["dropped"], self.notes["clipped"] = chosen.dropped, chosen.clipped
+        arrivals = workload.arrivals
+        timetable = schedule(
+            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale),
+            chosen.requests,
+            duration_s=workload.duration_s,
+            seed=self.study.seed,
+            order=order,
+        )
+        load = Load(chosen.requests, timetable, workload.request_timeout_s)
+        replayed = replay(booted, count, load, self.service.noise, (self.study.seed, self.trial.id, order))
+        self.records[order] = replayed.records
+        self.notes[f"order {order}"] = _notes(replayed)
+        self.timings["load_s"] = self.timings.get("load_s", 0.0) + replayed.virtual_s
+        metrics = metrics_of(replayed.records, offered_s=timetable.span_s, goodput=self.goodput)
+        return with_per_gpu(metrics, self.study.gpus)
+
+    def _diagnosed(self, exit_code: int | None, phase: Phase) -> Failed:
+        found = diagnose(exit_code, messages.text(self.log), phase, self.trial.config)
+        return Failed(found.kind, found.evidence)
+
+
+def _notes(replayed: Replayed) -> Mapping[str, float]:
+    queried = replayed.queried_tokens
+    return {
+        "steps": replayed.steps,
+        "preemptions": replayed.preemptions,
+        "prefix_hit_rate": replayed.hit_tokens / queried if queried else 0.0,
+    }
+
+
+def _with_length(request: Request) -> Request:
+    """Text is taken to have a token for every four characters, since no tokenizer is asked."""
+    if request.input_tokens is not None:
+        return request
+    said = request.prompt or "".join(str(message.get("content", "")) for message in request.messages or ())
+    return replace(request, input_tokens=max(1, len(said) // _CHARACTERS_PER_TOKEN))
