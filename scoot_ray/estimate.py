@@ -10,6 +10,8 @@ from scoot_ray.search import Problem
 from scoot_ray.study import Study
 
 START_S = {False: 45.0, True: 120.0}  # an engine start without and with GPUs, until one has been seen
+SIMULATED_S = 1.5  # of one evaluation in virtual time, most of it the suggestion's
+_SESSION_S = 15.0  # Ray's start
 AROUND_LOAD_S = 10.0  # warm-up, drain and stop
 _TAIL_REQUESTS = 5  # beyond a percentile: fewer make it a matter of luck
 _PERCENTILE = re.compile(r"p(\d+)_")
@@ -25,7 +27,10 @@ class Estimate:
 
 
 def estimate(study: Study, confirmation_starts: int) -> Estimate:
-    """Rough: a start is taken to last 45 s without GPUs and 120 s with."""
+    """Rough: a start is taken to last 45 s without GPUs and 120 s with; in virtual time nothing does."""
+    if study.engine.in_virtual_time:
+        starts = study.budget.observations + confirmation_starts
+        return Estimate(starts, starts * SIMULATED_S / study.parallelism + _SESSION_S, 0.0)
     search_s = study.budget.observations * evaluation_s(study)
     loads = study.confirmation.arrival_orders * confirmation_starts / 2
     confirmation_s = confirmation_starts * (START_S[study.gpus > 0] + AROUND_LOAD_S)
@@ -39,6 +44,8 @@ def estimate(study: Study, confirmation_starts: int) -> Estimate:
 
 def evaluation_s(study: Study) -> float:
     """How long one evaluation of the search may last, until one has been seen."""
+    if study.engine.in_virtual_time:
+        return SIMULATED_S
     return START_S[study.gpus > 0] + study.workload.duration_s + AROUND_LOAD_S
 
 

@@ -17,6 +17,7 @@ def serve_script(result: Mapping[str, Any], now: datetime | None = None) -> str:
         f"study   {result['study']}",
         f"date    {(now or datetime.now(UTC)).date().isoformat()}",
         f"trace   sha256 {result['trace']['sha256']}",
+        *(["SIMULATED: proved for a model of the engine, never measured on hardware"] if result["simulated"] else []),
         f"verdict {result['sentence']}",
         *_replicas(recommended["replicas"]),
         *_promised(result),

@@ -86,7 +86,7 @@ class LiveDisplay:
         )
         best = Text(f"best so far: {best_so_far(self._resolved, self._log)}")
         pof = f"POF threshold {threshold(self._log.searched):.2f}"
-        return Panel(Group(progress, best, slots), title=f"scoot-ray {self._resolved.study.name}", subtitle=pof)
+        return Panel(Group(progress, best, slots), title=f"scoot-ray {_name(self._resolved)}", subtitle=pof)
 
 
 class PlainLines:
@@ -132,7 +132,8 @@ class PlainLines:
 def describe(seen: Observation, resolved: Resolved) -> str:
     """One finished evaluation in one line."""
     took = f"{seen.held_s:.0f} s" if seen.timings else ""
-    head = f"trial {seen.trial.id:>3}  {seen.trial.origin.value:<12} {took:>6}  "
+    simulated = "simulated  " if resolved.study.engine.in_virtual_time else ""
+    head = f"trial {seen.trial.id:>3}  {seen.trial.origin.value:<12} {took:>6}  {simulated}"
     match seen.outcome:
         case Measured(metrics=metrics):
             wanted = [objective.metric for objective in resolved.problem.objectives]
@@ -161,12 +162,17 @@ def expected_trials(resolved: Resolved) -> int:
 
 def remaining_s(resolved: Resolved, log: Log) -> float:
     """Time left, from the mean evaluation so far."""
-    spent = [seen.held_s for seen in log.observations if seen.timings]
+    virtual = resolved.study.engine.in_virtual_time  # whose seconds pass much faster
+    spent = [seen.held_s for seen in log.observations if seen.timings and not virtual]
     mean_s = sum(spent) / len(spent) if spent else evaluation_s(resolved.study)
     confirmations = [seen for seen in log.observations if seen.trial.origin is Origin.CONFIRMATION]
     searches = max(0, resolved.study.budget.observations - len(log.searched))
     left = searches + max(0, starts(resolved.problem, resolved.study.confirmation) - len(confirmations))
     return left * mean_s / resolved.study.parallelism
+
+
+def _name(resolved: Resolved) -> str:
+    return resolved.study.name + (" (simulated)" if resolved.study.engine.simulated else "")
 
 
 def _short(trial: Trial) -> str:

@@ -30,13 +30,16 @@ def print_plan(console: Console, resolved: Resolved) -> None:
     document = plan_document(resolved)
     console.print(Syntax(yaml.safe_dump(document["study"], sort_keys=False), "yaml", background_color="default"))
     cost = _estimate(resolved)
-    gpu = f", {cost.gpu_hours:.1f} GPU-hours" if resolved.study.gpus else ""
-    console.print(
-        f"{document['requests_in_trace']} requests in the trace; at most {cost.engine_starts} engine starts, about "
-        f"{cost.time_s / 60:.0f} minutes{gpu}"
-    )
+    gpu = f", {cost.gpu_hours:.1f} GPU-hours" if cost.gpu_hours else ""
+    requests = f"{document['requests_in_trace']} requests in the trace"
+    minutes = f"about {max(1.0, cost.time_s / 60):.0f} minutes"
+    console.print(f"{requests}; at most {cost.engine_starts} {_starts(resolved)}, {minutes}{gpu}")
     for warning in resolved.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def _starts(resolved: Resolved) -> str:
+    return "simulated evaluations" if resolved.study.engine.in_virtual_time else "engine starts"
 
 
 def _estimate(resolved: Resolved) -> Estimate:

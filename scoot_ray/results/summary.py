@@ -32,6 +32,7 @@ def summarise(
     return {
         "schema_version": 1,
         "study": study.name,
+        "simulated": study.engine.simulated,
         "tuner": study.tuner,
         "seed": study.seed,
         "complete": complete,
@@ -55,7 +56,7 @@ def summarise(
         "front": [_observation(seen) for seen in best],
         "confirmation": [_standing(one) for one in found],
         "verdict": _verdict(decided),
-        "sentence": sentence(decided, found),
+        "sentence": ("Simulated: " if study.engine.simulated else "") + sentence(decided, found),
         "recommended": _recommended(resolved, decided, found, best),
     }
 

@@ -17,13 +17,16 @@ from scoot_ray.results.scatter import scatter
 def print_result(console: Console, result: Mapping[str, Any]) -> None:
     """Print everything a person decides by."""
     console.print()
-    console.rule(Text(f"{result['study']}: {'result' if result['complete'] else 'stopped early'}"))
+    simulated = "simulated " if result["simulated"] else ""
+    console.rule(Text(f"{result['study']}: {simulated}{'result' if result['complete'] else 'stopped early'}"))
     for part in _parts(result):
         console.print(part)
 
 
 def _parts(result: Mapping[str, Any]) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(_counts(result))]
+    if result["simulated"]:
+        parts.append(Text("Every figure here is simulated: computed by a model of the engine, not measured.", "yellow"))
     parts += [Text(f"warning: {warning}", style="yellow") for warning in result["warnings"]]
     if not result["complete"]:
         parts.append(Text(f"Stopped: {result['reason']}", style="yellow"))
@@ -44,7 +47,7 @@ def _counts(result: Mapping[str, Any]) -> str:
     too_long = result["trace"]["too_long"]
     left = ", ".join(f"{count} {name}" for name, count in too_long.items() if count)
     requests = f"{result['trace']['requests']} requests in the trace" + (f", too long: {left}" if left else "")
-    return f"{requests}; {spent} of {budget} observations: {outcomes['measured']} measured" + (
+    return f"{requests}; {spent} of {budget} observations: {outcomes['measured']} {_seen(result)}" + (
         f", {failed}" if failed else ""
     )
 
@@ -56,7 +59,7 @@ def _comparison(result: Mapping[str, Any]) -> Table:
     if chosen == today["config"] and result["front"]:
         chosen, title = result["front"][0]["config"], "best of the search"
     best = next(one for one in result["observations"] if one["config"] == chosen)
-    table = Table(title="Default against best, as measured in the search", title_justify="left")
+    table = Table(title=f"Default against best, as {_seen(result)} in the search", title_justify="left")
     table.add_column("")
     table.add_column("baseline" if result["baseline"] else "default", justify="right")
     table.add_column(title, justify="right")
@@ -92,7 +95,7 @@ def _front(result: Mapping[str, Any]) -> Group:
         for one in group
         if {x, y} <= one.get("metrics", {}).keys()
     ]
-    return Group(table, Text(f"{scatter(points, x, y)}· measured, D default, ● front"))
+    return Group(table, Text(f"{scatter(points, x, y)}· {_seen(result)}, D default, ● front"))
 
 
 def _promises(result: Mapping[str, Any]) -> Table:
@@ -123,7 +126,13 @@ def _headline(result: Mapping[str, Any]) -> Panel:
     verdict, recommended = result["verdict"], result["recommended"]
     style = "green" if verdict and verdict["kind"] == "better" else "yellow"
     command = Text("\n" + shlex.join(recommended["command"]), style="bold")
-    return Panel(Group(Text(result["sentence"], style=style), command), title="Use this", title_align="left")
+    title = "Use this (simulated)" if result["simulated"] else "Use this"
+    return Panel(Group(Text(result["sentence"], style=style), command), title=title, title_align="left")
+
+
+def _seen(result: Mapping[str, Any]) -> str:
+    """How the figures came about."""
+    return "simulated" if result["simulated"] else "measured"
 
 
 def _configuration(config: Mapping[str, Any]) -> str:

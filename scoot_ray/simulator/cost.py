@@ -12,9 +12,9 @@ Constants, and where they are from:
   message at 0.75 of NVLink, 0.25 of PCIe, where it goes through the host (nccl-tests as quoted in the issues of NCCL
   and vLLM). vLLM's own kernel takes 8 µs and sends the message t-1 times at once; up to 8 MiB, and over PCIe for two
   GPUs alone (``custom_all_reduce.py``);
-- without a CUDA graph the host launches a layer's kernels in 0.4 ms in 0.4.2 and 0.1 ms in compiled newer versions,
-  hidden only behind longer work. 0.4.2 has graphs for decodes of up to 256 sequences, newer versions for any step of up
-  to ``max_cudagraph_capture_size`` tokens;
+- without a CUDA graph the host launches a layer's kernels in 0.4 ms, or 0.1 ms where newer versions compile them,
+  hidden only behind longer work (vLLM's own notes on CUDA graphs; kernel launches of 3 to 5 µs). 0.4.2 has graphs for
+  decodes of up to 256 sequences, newer versions for any step of up to ``max_cudagraph_capture_size`` tokens;
 - the host: a step of 0.5.3 serving Llama-3-8B on an H100 left 62% of its time to scheduling and HTTP (vLLM's blog,
   September 2024), about 8 ms at 200 sequences: 3 ms and 25 µs a sequence, and 1.5 ms for Ray with tensor parallelism.
   Newer: 0.5 ms and 12 µs (issue 10634 and the V1 blog, January 2025), beside the GPU's work with
@@ -41,7 +41,7 @@ _LINK_SHARE = {True: 0.75, False: 0.25}  # by whether it is NVLink
 _RING_LATENCY_S = {True: 20e-6, False: 30e-6}
 _CUSTOM_LATENCY_S, _CUSTOM_MOST_BYTES = 8e-6, 8 * 2**20
 _ACTIVATION_PASSES = 14  # reads and writes of the hidden state per layer: norms, residuals, rotary, activation
-_LAUNCH_S = {"0.4.2": 0.4e-3, "0.32.0": 0.1e-3}  # per layer, without CUDA graphs
+_LAUNCH_S, _LAUNCH_COMPILED_S = 0.4e-3, 0.1e-3  # per layer, without CUDA graphs
 _STAGE_LATENCY_S = 50e-6  # from one pipeline stage to the next
 _GRAPH_SIZES = (1, 2, 4, *range(8, 256, 8), *range(256, 1025, 16))
 _GRAPHS_0_4_2 = 256
@@ -68,7 +68,8 @@ class Roofline:
         tokens = self._padded(batch)
         gpu_s = self._layers_s(batch, tokens) + self._head_s(batch) + self._all_reduce_s(tokens)
         if not self._has_graph(batch):
-            gpu_s = max(gpu_s, self.model.layers * _LAUNCH_S[self.version])
+            compiled = self.version != "0.4.2" and not self.settings.enforce_eager
+            gpu_s = max(gpu_s, self.model.layers * (_LAUNCH_COMPILED_S if compiled else _LAUNCH_S))
         stages = self.settings.pipeline_parallel_size
         return self._with_host_s(gpu_s, batch) + (stages - 1) * _STAGE_LATENCY_S
 
