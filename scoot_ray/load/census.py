@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scoot_ray.load.blocks import chained_ids
+from scoot_ray.load.errors import LoadError
 from scoot_ray.load.tallies import Distribution, Histogram, Reuse, Timeline
 from scoot_ray.load.tokens import EstimatedTokens, TokenCounter, input_length, text_of
 from scoot_ray.load.trace import Request
@@ -63,8 +64,11 @@ class Census:
     timeline_width_s: float
 
 
-def take_census(requests: Iterable[Request], tokens: TokenCounter | None = None) -> Census | None:
-    """Go over the requests once. Texts are measured by ``tokens`` where no row says their length. None of nothing."""
+def take_census(requests: Iterable[Request], tokens: TokenCounter | None = None) -> Census:
+    """Go over the requests once. Texts are measured by ``tokens`` where no row says their length.
+
+    Raises LoadError where there are none.
+    """
     taker = _Taker(tokens or EstimatedTokens())
     for request in requests:
         taker.add(request)
@@ -90,10 +94,10 @@ class _Taker:
             self._session_rows += 1
             self._sessions.add(request.session)
 
-    def census(self) -> Census | None:
+    def census(self) -> Census:
         inputs, outputs = self._inputs.distribution(), self._outputs.distribution()
         if inputs is None or outputs is None:
-            return None
+            raise LoadError("trace: has no requests; allowed one or more")
         return Census(
             rows=self._rows,
             text_rows=self._text_rows,

@@ -18,8 +18,9 @@ _SESSIONS_AT_ONCE = 1024
 
 
 def generate(shape: Shape, rows: int, seed: int = 0, rate: float | None = None) -> tuple[Request, ...]:
-    """``rows`` requests in order of time; at ``rate`` requests per second (by default the shape's own, or at 0 s).
+    """``rows`` requests in order of time, at ``rate`` per second; by default at the shape's own, or all at 0 s.
 
+    The rate is reached once as many sessions end as begin: a higher one has more sessions, none in more of a hurry.
     Equal arguments give equal traces. Raises LoadError for fewer rows than one or a rate that is not positive.
     """
     if rows < 1:
