@@ -52,7 +52,7 @@ def native_line(request: Request) -> str:
         "class": request.request_class,
     }
     present: dict[str, Any] = {key: value for key, value in row.items() if value is not None}
-    return json.dumps(present, separators=(",", ":"), allow_nan=False) + "\n"
+    return json.dumps(present, separators=(",", ":")) + "\n"
 
 
 def _text(row: Row, place: Place) -> tuple[str | None, tuple[Message, ...] | None]:

@@ -49,12 +49,15 @@ def parse_burstgpt(row: Row, place: Place) -> tuple[Request, ...]:
 
 
 def azure_line(request: Request) -> str:
-    """One request as a line of Azure's CSV. Raises LoadError for a request without a length."""
+    """One request as a line of Azure's CSV, 0 s being 1970. Raises LoadError for one without a length, or too late."""
     if request.input_tokens is None:
         raise LoadError(
             "input_length: is unknown for a row of text; allowed rows with lengths, such as anonymised ones"
         )
-    moment = _EPOCH + timedelta(seconds=request.timestamp_s)
+    try:
+        moment = _EPOCH + timedelta(seconds=request.timestamp_s)
+    except OverflowError:
+        raise LoadError(f"timestamp: {request.timestamp_s:g} s; allowed times within the calendar") from None
     return f"{moment:%Y-%m-%d %H:%M:%S.%f}0,{request.input_tokens},{request.output_tokens}\n"
 
 

@@ -162,3 +162,31 @@ def test_what_is_written_comes_back(request: Request) -> None:
     (back,) = parse_native(json.loads(line), Place("f", 1))
     assert back.timestamp_s == pytest.approx(request.timestamp_s, abs=1e-6)
     assert Request(request.timestamp_s, *[getattr(back, name) for name in Request.__slots__[1:]]) == request
+
+
+FOREIGN_KEYS = ["timestamp", "input_length", "output_length", "cancel_after_ms", "class", "chat_id", "parent_chat_id"]
+FOREIGN_KEYS += ["type", "output_tokens", "custom_id", "url", "body", "conversations", "id"]
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+KEYS = st.sampled_from([*Request.__slots__, *FOREIGN_KEYS])
+wild_rows = st.lists(st.dictionaries(KEYS, anything, max_size=6), max_size=3)
+wild_text = wild_rows.map(lambda rows: "\n".join(map(json.dumps, rows))) | wild_rows.map(json.dumps)
+HEADERS = ["TIMESTAMP,ContextTokens,GeneratedTokens\n", "Timestamp,Request tokens,Response tokens\n"]
+wild_tables = st.builds(str.__add__, st.sampled_from(HEADERS), st.text('0123456789-:.,eT" \n', max_size=40))
+
+
+@given(st.binary(max_size=60) | (wild_text | wild_tables).map(str.encode))
+def test_whatever_is_in_a_file_a_mistake_is_one_line(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "wild"
+    path.write_bytes(data)
+    said, requests = "", []
+    try:
+        requests = list(TraceReader(path, ReadOptions(max_broken=2, output_tokens=3)))
+    except TraceError as error:
+        said = str(error)
+    assert bool(said) != bool(requests)
+    assert not said or (said.startswith(f"{path}:") and "\n" not in said)
+    assert all(json.loads(native_line(request)) for request in requests)
