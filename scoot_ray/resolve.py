@@ -56,7 +56,7 @@ def resolve(study: Study, where: Path) -> Resolved:
     trace = _trace(study, where)
     flags = _engine_flags(study, where)
     problem = build_problem(study, _preset(study, flags, where), where)
-    said = list(warnings(study, problem))
+    said = [*trace.notes, *warnings(study, problem)]
     if flags is None:
         said.append(f"engine.python: {study.engine.python}: not on this machine, so the engine's flags are not checked")
     else:
@@ -101,7 +101,7 @@ def _trace(study: Study, where: Path) -> Trace:
         fit(chosen, max_model_len(study), workload.too_long)
     except LoadError as error:
         raise StudyError(f"{where}: workload: {error}") from error
-    return Trace(chosen, trace.source, trace.sha256)
+    return replace(trace, requests=chosen)
 
 
 def _engine_flags(study: Study, where: Path) -> EngineFlags | None:

@@ -3,5 +3,7 @@
 Reads as a pipeline: ``formats`` reads a trace, ``selection`` keeps what fits the model, ``arrivals`` says when and
 ``prompts`` what is sent, ``plan`` encodes it up front, ``warmup`` and ``replay`` send it through ``client``, ``audit``
 judges the generator itself, ``metrics`` turns records into figures. ``measure`` runs all of it; ``command`` is the
-``replay`` verb. Nothing here knows Ray, engines or the search.
+``replay`` verb. For the ``trace`` verbs ``census`` says what a trace is like (``charts`` shows it), ``transform`` cuts,
+samples and scales, ``anonymize`` takes out what is private, ``shape`` and ``synthesis`` make another one like it.
+Nothing here knows Ray, engines or the search.
 """

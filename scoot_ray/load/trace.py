@@ -34,11 +34,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Requests in order of time, and where they came from."""
+    """Requests in order of time, where they came from, and what of that was left out."""
 
     requests: tuple[Request, ...]
     source: str
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,3 +65,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], said: str) 
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_validate_takes_traces_of_others_and_says_what_is_left_out(study: Path) -> None:
+    rows = "".join(f"{n},GPT-4,{100 * (n % 5)},20,0,API log\n" for n in range(50))
+    header = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+    (study.parent / "trace.jsonl").write_text(header + rows)
+    done = CliRunner().invoke(main, ["validate", str(study)])
+    assert done.exit_code == 0, done.output
+    assert "10 rows ask for no tokens, and are left out" in " ".join(done.output.split())
