@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,13 +16,13 @@ import yaml
 from ray.exceptions import RayError
 from rich.console import Console
 
-from scoot_ray import __version__
 from scoot_ray.cluster.evaluation import Task
 from scoot_ray.cluster.optimizer import OptimizerError, RemoteOptimizer
 from scoot_ray.cluster.placement import check_can_hold, check_engine_present, node_shapes
 from scoot_ray.cluster.pool import RayPool
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.cluster.simulated import SimulatedPool
+from scoot_ray.environment import environment_of
 from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
 from scoot_ray.problem import goodput_limits
@@ -132,7 +130,7 @@ def run(
                 check_engine_present(resolved.study.engine, node_shapes())
                 if not check_can_hold(resolved.study.resources, node_shapes()):
                     console.print("no present node can hold an evaluation; waiting for the autoscaler to add one")
-                environment = _environment(resolved)
+                environment = environment_of(resolved)
                 folder.write_json("environment.json", environment)
                 log = _loop(resolved, folder, journal, journal.started(log, environment), stop, console)
             return _finish(resolved, folder, journal, log, stop)
@@ -187,16 +185,3 @@ def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, s
         folder.write_text("best/serve.sh", serve_script(result), executable=True)
     journal.stopped(reason, complete)
     return Outcome(result, stop.interrupted)
-
-
-def _environment(resolved: Resolved) -> dict[str, Any]:
-    """What the figures were measured with; each trial's result adds its engine's version."""
-    packages = ("ray", "torch", "botorch", "gpytorch", "pymoo", "scikit-learn", "aiohttp", "numpy")
-    return {
-        "scoot_ray": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: metadata.version(name) for name in packages},
-        "trace_sha256": resolved.trace.sha256,
-        "engine_python": resolved.study.engine.python,
-    }

@@ -10,6 +10,7 @@ import click
 from scoot_ray import __version__
 from scoot_ray.cli.load import replay
 from scoot_ray.cli.studies import resume, status, tune, validate
+from scoot_ray.cli.sweep import sweep
 from scoot_ray.cli.trace import trace
 
 
@@ -19,5 +20,5 @@ def main() -> None:
     """Find the best serving parameters of an LLM inference engine on your own traffic, and prove the SLO they hold."""
 
 
-for _command in (validate, tune, resume, status, replay, trace):
+for _command in (validate, tune, resume, status, sweep, replay, trace):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""The optimizer: decides trials from the log. Plain in SearchOptimizer; as a Ray actor behind RemoteOptimizer."""
+"""The optimizer as a Ray actor, behind RemoteOptimizer."""
 
 from __future__ import annotations
 
@@ -9,41 +9,14 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from scoot_ray import confirm
 from scoot_ray.log import Log
+from scoot_ray.optimizer import SearchOptimizer
 from scoot_ray.resolve import Resolved
-from scoot_ray.search import Trial, suggest
+from scoot_ray.search import Trial
 
 
 class OptimizerError(Exception):
     """No suggestion could be had; the message says why."""
-
-
-class SearchOptimizer:
-    """Suggestions and confirmation as functions of the log. It remembers nothing between calls."""
-
-    def __init__(self, resolved: Resolved) -> None:
-        self._study, self._problem = resolved.study, resolved.problem
-
-    def suggest(self, log: Log, count: int) -> tuple[Trial, ...]:
-        """At most ``count`` new search trials, with ids that continue the log's."""
-        suggestions = suggest(
-            self._study.tuner,
-            self._problem,
-            log.searched,
-            [trial.config for trial in log.open_search],
-            count,
-            self._study.seed,
-            log.spent,
-        )
-        return tuple(
-            Trial(log.next_id + index, suggestion.config, suggestion.origin)
-            for index, suggestion in enumerate(suggestions)
-        )
-
-    def confirm(self, log: Log, count: int) -> tuple[Trial, ...]:
-        """At most ``count`` new confirmation trials."""
-        return confirm.next_trials(self._problem, self._study.confirmation, log, count)
 
 
 class RemoteOptimizer:

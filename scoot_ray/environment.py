@@ -1,0 +1,23 @@
+"""``environment.json``: what a run's figures were measured with."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+from scoot_ray import __version__
+from scoot_ray.resolve import Resolved
+
+
+def environment_of(resolved: Resolved) -> dict[str, Any]:
+    """What the figures were measured with; each trial's result adds its engine's version."""
+    packages = ("ray", "torch", "botorch", "gpytorch", "pymoo", "scikit-learn", "aiohttp", "numpy")
+    return {
+        "scoot_ray": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in packages},
+        "trace_sha256": resolved.trace.sha256,
+        "engine_python": resolved.study.engine.python,
+    }
