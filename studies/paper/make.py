@@ -35,6 +35,7 @@ workload:
   trace: ../../traces/{application}.jsonl
   arrivals: {{process: poisson, rate: {rate}}}
   duration_s: 100
+  request_timeout_s: 1000           # an overloaded default is slow, not broken
 objectives: {objectives}
 space:
   tensor_parallel_size: {{type: integer, low: 1, high: {count}, scale: powers_of_two, default: {count}}}
