@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,6 +50,20 @@ def service_of(study: Study) -> Service:
     )
     noise = NOISE if engine.noise is None else engine.noise
     return Service(find_model(engine.model), machine, engine.version or NEWEST, engine.args, noise)
+
+
+def server_program(study: Study, gpus: int, seed: int) -> tuple[str, ...]:
+    """What starts a simulated engine in real time, on ``gpus`` accelerators of its own."""
+    engine = study.engine
+    assert engine.hardware is not None  # the study has been checked
+    machine = (
+        ("--sim-accelerator", engine.hardware.accelerator, "--sim-gpus", str(gpus))
+        if engine.hardware.accelerator
+        else ("--sim-calibration", engine.hardware.calibration or "")
+    )
+    noise = NOISE if engine.noise is None else engine.noise
+    own = ("--sim-version", engine.version or NEWEST, "--sim-noise", str(noise), "--sim-seed", str(seed))
+    return (sys.executable, "-m", "scoot_ray.simulator.server", *machine, *own)
 
 
 @dataclass(eq=False, slots=True)

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scoot_ray.cluster.cores import client_core
@@ -34,6 +34,7 @@ from scoot_ray.load.target import Target
 from scoot_ray.load.trace import Trace
 from scoot_ray.load.warmup import MAX_WARMUP_S
 from scoot_ray.search import Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
+from scoot_ray.simulation import server_program
 from scoot_ray.study import Study
 
 STOP_S = 60.0  # more than a guardian takes to end an engine that resists
@@ -102,12 +103,14 @@ class _Evaluation:
 
     def run(self, gpus: Sequence[str]) -> Outcome:
         before_mib = used_mib(gpus)
+        study = self._task.study
+        devices = [str(number) for number in range(study.gpus)] if study.engine.simulated else gpus
         with ExitStack() as stack:
             core = stack.enter_context(client_core())
             # Undone last, when the engines have stopped: the next ones may not meet their memory.
             stack.callback(wait_freed, gpus, before_mib)
             stack.callback(self._enter, "freeing GPU memory")
-            engines = [stack.enter_context(self._stopping(engine)) for engine in self._start(gpus)]
+            engines = [stack.enter_context(self._stopping(engine)) for engine in self._start(devices)]
             self._wait_ready(engines)
             core.settle([pid for engine in engines for pid in engine.pids], pin)
             runs = [self._measure(engines, order, first=at == 0) for at, order in enumerate(self._trial.orders)]
@@ -123,16 +126,19 @@ class _Evaluation:
         }
         return {name: self._masked(content) for name, content in kept.items()}
 
-    def _start(self, gpus: Sequence[str]) -> Iterator[EngineProcess]:
+    def _start(self, devices: Sequence[str]) -> Iterator[EngineProcess]:
         engine = self._task.study.engine
         options = EngineOptions(engine.model, engine.python, engine.args, self._task.env, self._task.switches)
         api_key = secrets.token_urlsafe(24)
-        slices = device_slices(gpus, {**engine.args, **self._trial.config})
+        slices = device_slices(devices, {**engine.args, **self._trial.config})
         self._enter("starting the engine")
-        for replica, devices in enumerate(slices):
+        for replica, own in enumerate(slices):
             folder = self._scratch if len(slices) == 1 else self._scratch / f"replica-{replica}"
             folder.mkdir(exist_ok=True)
-            yield start(engine_spec(options, self._trial.config, folder, free_port(), devices, api_key))
+            if engine.simulated:
+                seed = (self._task.study.seed * 1_000 + self._trial.id) * 16 + replica
+                options = replace(options, program=server_program(self._task.study, len(own), seed))
+            yield start(engine_spec(options, self._trial.config, folder, free_port(), own, api_key))
 
     @contextmanager
     def _stopping(self, engine: EngineProcess) -> Iterator[EngineProcess]:

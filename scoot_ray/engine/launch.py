@@ -29,6 +29,7 @@ class EngineOptions:
     """What all evaluations of a study share: model, engine's Python (None: this one), fixed arguments, environment.
 
     ``switches`` are the engine's flags without a ``--no-`` form (:class:`scoot_ray.engine.catalogue.EngineFlags`).
+    ``program`` is what to run instead of vLLM's server: another that takes its flags and answers as it does.
     """
 
     model: str
@@ -36,6 +37,7 @@ class EngineOptions:
     args: Config = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     switches: Collection[str] = ()
+    program: tuple[str, ...] = ()
 
 
 def engine_spec(
@@ -73,7 +75,8 @@ def server_command(options: EngineOptions, config: Config, port: int) -> list[st
         # Started from a Ray worker, vLLM would otherwise look for a Ray cluster to spread over.
         flags.setdefault("distributed_executor_backend", "mp")
     own = ["--model", options.model, "--host", _HOST, "--port", str(port)]
-    return [options.python or sys.executable, "-m", _MODULE, *own, *to_flags(flags, options.switches)]
+    program = options.program or (options.python or sys.executable, "-m", _MODULE)
+    return [*program, *own, *to_flags(flags, options.switches)]
 
 
 def engine_environment(

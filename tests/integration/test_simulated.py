@@ -62,3 +62,16 @@ def _title(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def test_in_real_time_the_same_engine_is_a_server_that_is_measured(simulated: Run) -> None:
+    simulated.document["engine"].update(clock="real", args={"max-model-len": 2048})
+    simulated.document["workload"].update(duration_s=3)
+    simulated.document.update(parallelism=1, budget={"observations": 2}, tuner="random")
+    simulated.document["confirmation"] = {"finalists": 0}
+    code, out, err = simulated.tune()
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["simulated"] is True
+    assert result["outcomes"]["measured"] == 2
+    assert "simulated" in result["engine"]["engine_version"]
