@@ -13,7 +13,7 @@ from scoot_ray.engine.flags import merged, to_flags
 from scoot_ray.engine.process import EngineSpec
 from scoot_ray.search.trial import Config
 
-_MODULE = "vllm.entrypoints.openai.api_server"
+_VLLM = "vllm.entrypoints.openai.api_server"
 _HOST = "127.0.0.1"
 _GPUS_PER_REPLICA = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 # Ray gives its workers one OpenMP thread; our Python path and home would make the engine import from ours.
@@ -29,6 +29,7 @@ class EngineOptions:
     """What all evaluations of a study share: model, engine's Python (None: this one), fixed arguments, environment.
 
     ``switches`` are the engine's flags without a ``--no-`` form (:class:`scoot_ray.engine.catalogue.EngineFlags`).
+    ``module`` is the server that is run: vLLM's, or one that takes the same flags.
     """
 
     model: str
@@ -36,6 +37,7 @@ class EngineOptions:
     args: Config = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     switches: Collection[str] = ()
+    module: str = _VLLM
 
 
 def engine_spec(
@@ -73,7 +75,7 @@ def server_command(options: EngineOptions, config: Config, port: int) -> list[st
         # Started from a Ray worker, vLLM would otherwise look for a Ray cluster to spread over.
         flags.setdefault("distributed_executor_backend", "mp")
     own = ["--model", options.model, "--host", _HOST, "--port", str(port)]
-    return [options.python or sys.executable, "-m", _MODULE, *own, *to_flags(flags, options.switches)]
+    return [options.python or sys.executable, "-m", options.module, *own, *to_flags(flags, options.switches)]
 
 
 def engine_environment(

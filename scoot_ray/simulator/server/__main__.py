@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -64,6 +65,7 @@ async def _serve(options: Options, booted: Booted, listener: socket.socket) -> N
     runner = web.AppRunner(app.application(), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+    gc.freeze()  # what has been imported is not looked through again while it serves
     write_log([ready])
     await stop.wait()
     driver.close()

@@ -45,8 +45,9 @@ class _Served:
 class Driver:
     """All ranks of one server. Make it and use it in a running loop.
 
-    ``late_s`` is the most that a step's end was ever noticed late; ``prompt_tokens`` and ``generated_tokens`` count
-    what has been computed for requests that had a token. ``on_death`` gets the last words of an engine that dies.
+    ``late_s`` is by how much steps were noticed late, in all, and ``latest_s`` the most of any, of ``turns``.
+    ``prompt_tokens`` and ``generated_tokens`` count what has been computed for requests that had a token. ``on_death``
+    gets the last words of an engine that dies.
     """
 
     def __init__(self, booted: Booted, noise: float, seed: int, on_death: Callable[[Series[str]], None]) -> None:
@@ -55,7 +56,8 @@ class Driver:
             SimulatedEngine(booted, block, Noise(noise, (seed, rank)), self._on_token) for rank in range(ranks)
         )
         self.dead = False
-        self.late_s = 0.0
+        self.late_s = self.latest_s = 0.0
+        self.turns = 0
         self.prompt_tokens = self.generated_tokens = 0
         self._loop = asyncio.get_running_loop()
         self._on_death = on_death
@@ -114,7 +116,10 @@ class Driver:
     def _turn(self) -> None:
         """What is due at the timer."""
         now_s = self._loop.time()
-        self.late_s = max(self.late_s, now_s - min(engine.next_event_s for engine in self.engines))
+        late_s = now_s - min(engine.next_event_s for engine in self.engines)
+        self.turns += 1
+        self.late_s += late_s
+        self.latest_s = max(self.latest_s, late_s)
         self._advance(now_s)
         self._arm()
 

@@ -12,7 +12,7 @@ def exposition(driver: Driver, model: str) -> str:
         "vllm:num_requests_running": sum(len(engine.scheduler.running) for engine in engines),
         "vllm:num_requests_waiting": sum(len(engine.scheduler.waiting) for engine in engines),
         "vllm:kv_cache_usage_perc": sum(engine.pool.usage for engine in engines) / len(engines),
-        "scoot_ray:step_late_seconds_max": driver.late_s,
+        "scoot_ray:step_late_seconds_max": driver.latest_s,
     }
     counters = {
         "vllm:num_preemptions": sum(engine.scheduler.preemptions for engine in engines),
@@ -20,6 +20,8 @@ def exposition(driver: Driver, model: str) -> str:
         "vllm:prefix_cache_hits": sum(engine.pool.hit_tokens for engine in engines),
         "vllm:prompt_tokens": driver.prompt_tokens,
         "vllm:generation_tokens": driver.generated_tokens,
+        "scoot_ray:step_late_seconds": driver.late_s,
+        "scoot_ray:steps": driver.turns,
     }
     label = model.replace("\\", r"\\").replace('"', r"\"")
     lines = [
