@@ -1,4 +1,8 @@
-# make demo   tunes a real vLLM on this machine; make test runs all the tests. Both set up what they need, into .venv.
+# make demo            tunes a real vLLM on this machine's CPU
+# make demo-simulated  tunes a simulated service on two A100 in a minute
+# make test            runs all the tests
+# make paper           the SCOOT paper's whole evaluation, simulated, on all cores; goes on where it was stopped
+# All set up what they need, into .venv.
 # PYTHON       the interpreter to make the environments with (3.11 or newer)
 # TORCH_INDEX  a package index that offers torch's CPU build, where pip's configured sources do not
 
@@ -8,7 +12,7 @@ ENGINE := .venv/engine
 BIN := .venv/bin
 PIP_INSTALL = install -qq --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: setup demo test test-fast lint clean
+.PHONY: setup demo demo-simulated paper test test-fast lint clean
 
 setup: .venv/ready $(ENGINE)/ready
 
@@ -30,6 +34,14 @@ studies/demo/model/config.json: studies/demo/make_model.py | $(ENGINE)/ready
 demo: setup studies/demo/model/config.json
 	@rm -rf runs/demo
 	@$(BIN)/scoot-ray tune studies/demo/study.yaml --ray-address local
+
+demo-simulated: .venv/ready
+	@rm -rf runs/demo-simulated
+	@$(BIN)/scoot-ray tune studies/simulated.yaml --ray-address local
+
+paper: .venv/ready
+	@$(BIN)/scoot-ray sweep studies/paper/*.yaml --output runs/paper
+	@$(BIN)/python benchmarks/simulator/paper.py runs/paper
 
 test: setup lint test-fast studies/demo/model/config.json
 	SCOOT_RAY_ENGINE_PYTHON=$(CURDIR)/$(ENGINE)/bin/python SCOOT_RAY_DEMO_MODEL=$(CURDIR)/studies/demo/model $(BIN)/pytest -m vllm
