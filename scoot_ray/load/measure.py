@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import aiohttp
 
 from scoot_ray.load.arrivals import Arrivals, Schedule, schedule
+from scoot_ray.load.bottleneck import NO_ACCOUNT, ServerWindow
 from scoot_ray.load.goodput import Limit
 from scoot_ray.load.loop import PreciseEventLoop
 from scoot_ray.load.metrics import metrics_of
 from scoot_ray.load.plan import CallMaker, Endpoint, ScheduledCall, make_plan
+from scoot_ray.load.prefixes import shareable_prefix
 from scoot_ray.load.prompts import TokenPrompts
 from scoot_ray.load.replay import DRAIN_S, NO_HOOKS, Hooks, ReplayResult, replay
+from scoot_ray.load.server_metrics import ServerWatch
 from scoot_ray.load.target import Target, open_session
 from scoot_ray.load.trace import Request
 from scoot_ray.load.vocabulary import Vocabulary, learn_vocabulary
@@ -42,13 +45,17 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A replay with its metrics. ``reused`` arrivals repeat a request; ``notes`` are lines for the user."""
+    """A replay with its metrics. ``reused`` arrivals repeat a request; ``notes`` are lines for the user.
+
+    ``server`` is the engine's own account of the load.
+    """
 
     metrics: dict[str, float]
     replay: ReplayResult
     warmup: WarmupReport
     reused: int = 0
     notes: tuple[str, ...] = ()
+    server: ServerWindow = NO_ACCOUNT
 
 
 async def measure(target: Target, load: Load, hooks: Hooks = NO_HOOKS) -> Measurement:
@@ -73,13 +80,19 @@ async def measure(target: Target, load: Load, hooks: Hooks = NO_HOOKS) -> Measur
             seed=load.seed,
             hooks=hooks,
         )
-        result = await replay(target, plan, hooks=hooks, drain_s=load.drain_s, session=session)
+        watch = ServerWatch(target.base_urls, target.api_key)
+        watch.start()
+        try:
+            result = await replay(target, plan, hooks=hooks, drain_s=load.drain_s, session=session)
+        finally:
+            samples = watch.stop()
     return Measurement(
         metrics=metrics_of(result.records, offered_s=timetable.span_s, goodput=load.goodput),
         replay=result,
         warmup=warmed,
         reused=timetable.reused,
         notes=_notes(vocabulary, timetable, plan, warmed),
+        server=ServerWindow(samples, _last_sent_s(result), shareable_prefix(load.requests, timetable)),
     )
 
 
@@ -87,6 +100,10 @@ def run_replay(target: Target, load: Load, hooks: Hooks = NO_HOOKS) -> Measureme
     """``measure`` in an event loop of its own, in any thread that has none running."""
     with asyncio.Runner(loop_factory=PreciseEventLoop) as runner:
         return runner.run(measure(target, load, hooks))
+
+
+def _last_sent_s(result: ReplayResult) -> float:
+    return max((record.sent_s for record in result.records if record.sent_s is not None), default=0.0)
 
 
 async def _vocabulary(

@@ -1,10 +1,16 @@
-"""Request records as JSON: ``replay --json`` and a trial's ``requests-<order>.jsonl``. No prompt is ever in it."""
+"""Request records as they are written: ``replay --json``, ``--records`` and a trial's ``requests-<order>.jsonl``.
+
+No prompt is ever in them.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from scoot_ray.load.trace import RequestRecord
+
+CANCELLED = "cancelled"
+"""The error of a request whose user gave up on it, as the trace said: no failure of the server."""
 
 
 def record_to_json(record: RequestRecord) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,12 +14,16 @@ import aiohttp
 from scoot_ray.load.audit import Audit, audit
 from scoot_ray.load.client import Exchange
 from scoot_ray.load.loop import quiet_collector, receive_clock, sample_lag, task_group, urgent_process
+from scoot_ray.load.metrics import current_latencies_ms
 from scoot_ray.load.plan import ScheduledCall
 from scoot_ray.load.target import Target, open_session
 from scoot_ray.load.trace import RequestRecord
 
 TICK_S = 0.1
 """How often a stop, the engine's life and the drain's deadline are looked at."""
+
+RECENT = 32
+"""Successes that the latencies shown meanwhile are taken from."""
 
 DRAIN_S = 120.0
 _LEAD_S = 0.05  # between the start and the first moment anything can be due
@@ -30,13 +35,15 @@ DRAIN = "drain"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a replay is."""
+    """How far a replay is. ``ttft_ms`` and ``tpot_ms`` are medians over the last few successes, None without any."""
 
     planned: int
     sent: int
     completed: int
     failed: int
     elapsed_s: float
+    ttft_ms: float | None = None
+    tpot_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,7 @@ class _Flight:
         self._sending = True
         self._sent = self._failed = 0
         self._landed: dict[int, RequestRecord] = {}
+        self._recent: deque[RequestRecord] = deque(maxlen=RECENT)
         self._in_flight: set[Exchange] = set()
         self._outstanding = [0] * len(target.base_urls)
         self._over = asyncio.Event()
@@ -178,6 +186,8 @@ class _Flight:
         record = await exchange.run(self._session)
         self._landed[index] = record
         self._failed += record.error is not None
+        if record.error is None:
+            self._recent.append(record)
         self._in_flight.discard(exchange)
         self._outstanding[replica] -= 1
         self._look_whether_over()
@@ -216,4 +226,5 @@ class _Flight:
         if self._hooks.on_progress is not None:
             completed = len(self._landed) - self._failed
             elapsed_s = time.monotonic() - self._start_s
-            self._hooks.on_progress(Progress(len(self._plan), self._sent, completed, self._failed, elapsed_s))
+            current = current_latencies_ms(self._recent)
+            self._hooks.on_progress(Progress(len(self._plan), self._sent, completed, self._failed, elapsed_s, *current))
