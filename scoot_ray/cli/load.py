@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @click.option("--duration", "duration_s", type=float, help="Seconds of load. [default: as long as the trace]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same schedule.")
 @click.option("--json", "json_out", help="Write every request and the summary to this file; - is standard output.")
+@click.option("--records", "records_out", help="Write a line per request to this file: .jsonl or .parquet.")
+@click.option("--save-result", "result_out", help="Write the result in vllm bench serve's form to this file.")
 @click.option("--burstiness", type=float, help="Gamma arrivals of this shape; 1 is Poisson, less is burstier.")
 @click.option("--time-scale", type=float, default=1.0, show_default=True, help="Stretch recorded arrivals by this.")
 @click.option("--goodput", multiple=True, help="SLOs that a good request meets, such as ttft:500ms tpot:50ms.")
