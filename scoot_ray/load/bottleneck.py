@@ -17,14 +17,15 @@ from scoot_ray.load.server_metrics import Sample
 Binding: TypeAlias = Literal["kv_memory", "sequences", "token_budget", "compute", "none"]
 
 QUEUED_SHARE = 0.2
-"""Requests waiting in fewer samples than this are bursts, which every service has."""
+"""Of the requests under way: where fewer wait, they are in bursts, which every service has."""
 
 KV_FULL = 0.9
 """From here on a new prompt may well find no room; samples are seldom taken at the very peak."""
 
-SEATS_TAKEN = 0.95
-"""Of the sequences allowed: the engine fills a free seat at its next step."""
+SEATS_TAKEN = 0.9
+"""Of the sequences allowed: engines count after a step, when what it finished has left its seat."""
 
+_STOOD_STILL = 0.5  # of the samples with a queue are near the most sequences ever seen running
 _PILING_UP = 1.5  # times as many requests under way at the end as in the middle of the load
 _FEWEST_RUNNING = 4.0  # below that growth is chance
 
@@ -93,8 +94,9 @@ def _gauges(loaded: Sequence[Sample]) -> dict[str, float]:
     for name in ("running", "waiting", "kv_usage"):
         if values := _series(loaded, name):
             figures |= {f"{name}_mean": mean(values), f"{name}_max": max(values)}
-    if waiting := _series(loaded, "waiting"):
-        figures["queued_share"] = sum(value > 0 for value in waiting) / len(waiting)
+    under_way = figures.get("running_mean", 0.0) + figures.get("waiting_mean", 0.0)
+    if under_way:
+        figures["queued_share"] = figures.get("waiting_mean", 0.0) / under_way
     return figures
 
 
@@ -118,7 +120,7 @@ def _counters(window: ServerWindow) -> dict[str, float]:
 
 def _binding(loaded: Sequence[Sample], figures: Mapping[str, float], limits: Limits) -> tuple[Binding, str]:
     """The limit and its evidence, in the order in which one hides the next."""
-    queued = figures["queued_share"] >= QUEUED_SHARE
+    queued = figures.get("queued_share", 0.0) >= QUEUED_SHARE
     waited = _waited(figures)
     kv_usage = figures.get("kv_usage_max", 0.0)
     if figures.get("preemptions", 0.0) > 0 or (queued and kv_usage >= KV_FULL):
@@ -141,7 +143,7 @@ def _waited(figures: Mapping[str, float]) -> str:
     if not figures["waiting_max"]:
         return "no request was seen waiting"
     took = f", {figures['mean_queue_ms']:.0f} ms on average" if "mean_queue_ms" in figures else ""
-    return f"up to {figures['waiting_max']:.0f} requests waited in {figures['queued_share']:.0%} of the samples{took}"
+    return f"{figures['queued_share']:.0%} of the requests under way waited, up to {figures['waiting_max']:.0f}{took}"
 
 
 def _free(figures: Mapping[str, float]) -> str:
@@ -151,7 +153,7 @@ def _free(figures: Mapping[str, float]) -> str:
 def _seats(loaded: Sequence[Sample], limits: Limits) -> str | None:
     """Why the number of running sequences looks like the engine's most, if it does.
 
-    Where the limit is not known, a number that stands still while others wait is taken for it.
+    Where the limit is not known, a number that stays while others wait is taken for it.
     """
     waiting_on = [sample for sample in loaded if sample.values.get("waiting", 0.0) > 0]
     running = _series(waiting_on, "running")
@@ -160,7 +162,9 @@ def _seats(loaded: Sequence[Sample], limits: Limits) -> str | None:
         return None
     if most is not None:
         return f"which is max_num_seqs ({most})" if max(running) >= SEATS_TAKEN * most else None
-    return "a number that stood still: max_num_seqs" if min(running) >= SEATS_TAKEN * max(running) > 0 else None
+    near = sum(count >= SEATS_TAKEN * max(running) for count in running)
+    stood_still = max(running) > 1 and near >= _STOOD_STILL * len(running)
+    return "a number it kept coming back to: most likely max_num_seqs" if stood_still else None
 
 
 def _growth(loaded: Sequence[Sample]) -> str | None:
