@@ -26,7 +26,7 @@ from scoot_ray.cluster.pool import RayPool
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
-from scoot_ray.problem import goodput_limits
+from scoot_ray.problem import goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.export import serve_script
 from scoot_ray.results.live import LiveDisplay, PlainLines
@@ -153,8 +153,8 @@ def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
 
 def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop, console: Console) -> Log:
     env = resolved.study.engine.environment(os.environ)
-    limits = goodput_limits(resolved.problem)
-    pool = RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits), folder)
+    limits, slos = goodput_limits(resolved.problem), rate_slos(resolved.problem)
+    pool = RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits, slos), folder)
     optimizer = RemoteOptimizer(resolved, cancelled=lambda: stop.interrupted)
     with _display(resolved, pool, console) as watcher:
         watcher.update(log)

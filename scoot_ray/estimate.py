@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from scoot_ray.load.probing import EVALUATION_PROBES
 from scoot_ray.search import Problem
 from scoot_ray.study import Study
 
@@ -29,7 +30,7 @@ def estimate(study: Study, confirmation_starts: int) -> Estimate:
     search_s = study.budget.observations * evaluation_s(study)
     loads = study.confirmation.arrival_orders * confirmation_starts / 2
     confirmation_s = confirmation_starts * (START_S[study.resources.gpus > 0] + AROUND_LOAD_S)
-    busy_s = search_s + confirmation_s + loads * study.workload.duration_s
+    busy_s = search_s + confirmation_s + loads * _loads(study) * study.workload.duration_s
     return Estimate(
         study.budget.observations + confirmation_starts,
         busy_s / study.parallelism,
@@ -39,7 +40,13 @@ def estimate(study: Study, confirmation_starts: int) -> Estimate:
 
 def evaluation_s(study: Study) -> float:
     """How long one evaluation of the search may last, until one has been seen."""
-    return START_S[study.resources.gpus > 0] + study.workload.duration_s + AROUND_LOAD_S
+    loads = _loads(study)
+    return START_S[study.resources.gpus > 0] + loads * study.workload.duration_s + AROUND_LOAD_S
+
+
+def _loads(study: Study) -> int:
+    """Loads of one arrival order, at most."""
+    return EVALUATION_PROBES if study.searches_rate else 1
 
 
 def warnings(study: Study, problem: Problem) -> Iterator[str]:

@@ -31,6 +31,9 @@ Scalar = bool | int | float | str
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+MAX_RATE = "max_rate_under_slo"
+
+
 class StudyError(ValueError):
     """The study cannot be used; the message is one line for its author."""
 
@@ -201,6 +204,12 @@ class Study(_Section):
     confirmation: Confirmation = Confirmation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     output: str = "runs"
+
+    @property
+    def searches_rate(self) -> bool:
+        """Whether each evaluation looks for the highest rate that holds the SLOs, which takes many loads."""
+        metrics = () if isinstance(self.objectives, str) else tuple(one.metric for one in self.objectives)
+        return any(text.strip().startswith(MAX_RATE) for text in (*metrics, *self.slos))
 
     @model_validator(mode="after")
     def _names(self) -> Self:

@@ -7,6 +7,7 @@ used up, and the engine's own samples say which; where none waits, the steps the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -26,8 +27,9 @@ SEATS_TAKEN = 0.9
 """Of the sequences allowed: engines count after a step, when what it finished has left its seat."""
 
 _STOOD_STILL = 0.5  # of the samples with a queue are near the most sequences ever seen running
-_PILING_UP = 1.5  # times as many requests under way at the end as in the middle of the load
-_FEWEST_RUNNING = 4.0  # below that growth is chance
+_PILING_UP = 1.5  # times as many requests under way at the end as earlier in the load
+_FEWEST_SAMPLES = 8
+_CHANCE = 3.0  # standard deviations of a number of requests that come by chance (Poisson)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +172,10 @@ def _seats(loaded: Sequence[Sample], limits: Limits) -> str | None:
 def _growth(loaded: Sequence[Sample]) -> str | None:
     """How the number of requests under way grew from the second quarter of the load to the last, if it did."""
     running = _series(loaded, "running")
-    quarter = len(running) // 4
-    if not quarter:
+    if len(running) < _FEWEST_SAMPLES:
         return None
+    quarter = len(running) // 4
     middle, end = mean(running[quarter : 2 * quarter]), mean(running[-quarter:])
-    if end < _FEWEST_RUNNING or end < _PILING_UP * max(middle, 1.0):
+    if end < _PILING_UP * middle or end - middle < _CHANCE * math.sqrt(middle + 1):
         return None
     return f"{middle:.0f} were under way in the second quarter of the load, {end:.0f} in the last"

@@ -10,19 +10,15 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from scoot_ray.load.bottleneck import ServerReport, explain
-from scoot_ray.load.capacity import Capacity, Probe, RateSearch, Try, find, judge, with_error_rate
+from scoot_ray.load.capacity import Capacity, Probe, RateSearch, Try, find, with_error_rate
 from scoot_ray.load.command import ReplayOptions, prepare
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.intervals import intervals_of
-from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.outputs import check_outputs, write_json
+from scoot_ray.load.probing import probe_rate
 from scoot_ray.load.progress import progress_on
 from scoot_ray.load.replay import Hooks
-from scoot_ray.load.warmup import ROUND_CALLS
 from scoot_ray.search.errors import ObjectiveError
 from scoot_ray.search.objectives import SLO
-
-_ORDERS_APART = 1000  # a repeat's arrival order is none that a study's confirmation uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +44,9 @@ def capacity_command(options: CapacityOptions) -> int:
     def probe(step: Try) -> Probe:
         title = f"{step.rate:.4g} requests/s" + (f", repeat {step.repeat}" if step.repeat else "")
         with progress_on(console, title) as on_progress:
-            at_rate = load_at(load, step, first=not reports)
-            measurement = run_replay(target, at_rate, Hooks(on_progress=on_progress))
+            hooks = Hooks(on_progress=on_progress)
+            found, measurement = probe_rate(target, load, step, slos, hooks, warm=bool(reports))
         reports.append(explain(measurement.server))
-        found = judged(measurement, step.rate, slos)
         console.print(f"{title}: {found.verdict}{_reasons(found)}", markup=False, soft_wrap=True)
         return found
 
@@ -71,23 +66,6 @@ def parse_slos(texts: Sequence[str]) -> tuple[SLO, ...]:
         return tuple(SLO.parse(text) for text in texts)
     except ObjectiveError as error:
         raise LoadError(f"slo: {error}") from error
-
-
-def load_at(load: Load, step: Try, first: bool) -> Load:
-    """The load of one probe: new prompts and, for a repeat, new arrivals; later probes find a warm engine."""
-    return replace(
-        load,
-        arrivals=replace(load.arrivals, rate=step.rate),
-        order=load.order + _ORDERS_APART * step.repeat,
-        salt=f"{load.salt}/{step.rate!r}/{step.repeat}",
-        warmup=load.warmup if first else ROUND_CALLS,
-    )
-
-
-def judged(measurement: Measurement, rate: float, slos: Sequence[SLO]) -> Probe:
-    """The probe that a measurement at a rate is."""
-    records = measurement.replay.records
-    return judge(rate, measurement.metrics, intervals_of(records), slos, measurement.replay.audit.reasons)
 
 
 def capacity_document(

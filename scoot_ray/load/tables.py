@@ -62,7 +62,11 @@ def latency_table(metrics: Mapping[str, float], intervals: Mapping[str, Interval
 def _cell(value: float | None, interval: Interval | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.1f}" if interval is None else f"{value:.1f}\n{interval[0]:.1f}–{interval[1]:.1f}"
+    return f"{value:.1f}" if interval is None else f"{value:.1f}\n{_short(interval[0])}–{_short(interval[1])}"
+
+
+def _short(value_ms: float) -> str:
+    return f"{value_ms:.0f}" if value_ms >= 100 else f"{value_ms:.1f}"
 
 
 def _show_server(console: Console, server: ServerReport) -> None:
