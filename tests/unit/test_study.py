@@ -81,7 +81,7 @@ def complaint(folder: Path, text: str) -> str:
             "engine.args.tensor_parallel_size: 'auto': allowed are integers",
         ),
         ("slos", ["request_goodput>5"], "slos: request_goodput: needs slos on ttft, tpot or e2el"),
-        ("slos", ["max_rate_under_slo>5"], "slos: max_rate_under_slo is not available yet"),
+        ("slos", ["max_rate_under_slo>5"], "slos: max_rate_under_slo: needs slos that limit the rate"),
         ("slos", ["request_throughput_per_gpu>5"], "slos: request_throughput_per_gpu: needs resources.gpus"),
         ("budget/deadline", "soon", "budget.deadline: 'soon': "),
         ("engine/args", {"tensor-parallel-size": 2}, "resources.gpus: 0: engine.args ask for 2 GPUs"),
