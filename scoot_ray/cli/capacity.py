@@ -49,10 +49,11 @@ def capacity(**options: Any) -> None:
 
     slos, max_rate, start_rate = options.pop("slos"), options.pop("max_rate"), options.pop("start_rate")
     precision, max_probes = options.pop("precision"), options.pop("max_probes")
-    burstiness = options.pop("burstiness") or 1.0
+    burstiness = options.pop("burstiness")
     try:
-        search = RateSearch(start_rate or min(1.0, max_rate), max_rate, precision, max_probes=max_probes)
-        replay = ReplayOptions(burstiness=burstiness, warmup="auto", **options)
+        first = min(1.0, max_rate) if start_rate is None else start_rate
+        search = RateSearch(first, max_rate, options["duration_s"], precision, max_probes=max_probes)
+        replay = ReplayOptions(burstiness=1.0 if burstiness is None else burstiness, warmup="auto", **options)
         code = capacity_command(CapacityOptions(replay, slos, search))
     except LoadError as error:
         refuse(str(error))

@@ -193,7 +193,8 @@ class _Evaluation:
             self._check_alive(engines)
             return found
 
-        capacity = find(evaluation_search(rate), probe, [judged(measured, rate, slos)])
+        search = evaluation_search(rate, self._task.study.workload.duration_s)
+        capacity = find(search, probe, [judged(measured, rate, slos)])
         self._circumstances[f"max_rate of order {order}"] = account_of_search(capacity)
         if capacity.limited_by == "client":
             raise _Failure(FailureKind.CLIENT_LAGGED, capacity.sentence)

@@ -30,18 +30,21 @@ CLEAR = 0.05
 
 INVALID_PROBES = 2
 _LOWEST = 1 / 64  # of the first rate: below it the search gives up
+_FEWEST_REQUESTS = 10  # of one load: fewer say nothing
 
 
 @dataclass(frozen=True, slots=True)
 class RateSearch:
     """What is searched. Raises LoadError for what cannot be.
 
-    Rates are in requests per second. ``precision`` is how far apart, relatively, the highest rate held and the lowest
-    broken may be in the end; ``votes`` the most probes of one rate; ``max_probes`` bounds them all.
+    Rates are in requests per second, each load lasts ``duration_s``. ``precision`` is how far apart, relatively, the
+    highest rate held and the lowest broken may be in the end; ``votes`` the most probes of one rate; ``max_probes``
+    bounds them all.
     """
 
     start_rate: float
     max_rate: float
+    duration_s: float
     precision: float = 0.05
     votes: int = 3
     max_probes: int = 24
@@ -51,6 +54,8 @@ class RateSearch:
             raise LoadError(
                 f"rate: from {self.start_rate:g} to {self.max_rate:g}; allowed a positive start rate and none below it"
             )
+        if not (math.isfinite(self.duration_s) and self.duration_s > 0):
+            raise LoadError(f"duration_s: {self.duration_s:g}; allowed a positive number of seconds")
         if not 0 < self.precision < 1:
             raise LoadError(f"precision: {self.precision:g}; allowed between 0 and 1, such as 5%")
         if self.max_probes < 1 or self.votes < 1:
@@ -58,8 +63,8 @@ class RateSearch:
 
     @property
     def min_rate(self) -> float:
-        """The lowest rate that is tried."""
-        return self.start_rate * _LOWEST
+        """The lowest rate that is tried: a load at it still has some requests."""
+        return min(self.start_rate, max(self.start_rate * _LOWEST, _FEWEST_REQUESTS / self.duration_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ _EVALUATION_REACH = 64.0  # times the study's rate
 _ORDERS_APART = 1000  # a repeat's arrival order is none that a study's confirmation uses
 
 
-def evaluation_search(rate: float) -> RateSearch:
+def evaluation_search(rate: float, duration_s: float) -> RateSearch:
     """The search within one evaluation, from the study's ``rate`` in requests per second."""
-    return RateSearch(rate, rate * _EVALUATION_REACH, _EVALUATION_PRECISION, max_probes=EVALUATION_PROBES)
+    highest = rate * _EVALUATION_REACH
+    return RateSearch(rate, highest, duration_s, _EVALUATION_PRECISION, max_probes=EVALUATION_PROBES)
 
 
 def probe_rate(

@@ -42,7 +42,7 @@ rates = st.floats(0.1, 1000)
 def test_the_answer_is_the_capacity_within_noise_and_precision(
     capacity: float, seed: int, precision: float, start: float
 ) -> None:
-    settings = RateSearch(start, 2000.0, precision, max_probes=200)
+    settings = RateSearch(start, 2000.0, 100.0, precision, max_probes=200)
     found = find(settings, service(capacity, seed))
     if found.rate is None:
         assert capacity < settings.min_rate * (1 + NOISE)
@@ -59,7 +59,7 @@ def test_the_answer_is_the_capacity_within_noise_and_precision(
 def test_it_always_ends_and_never_asks_for_more_than_allowed(
     capacity: float, seed: int, hiccups: float, max_probes: int, client: float
 ) -> None:
-    settings = RateSearch(1.0, 500.0, max_probes=max_probes)
+    settings = RateSearch(1.0, 500.0, 30.0, max_probes=max_probes)
     found = find(settings, service(capacity, seed, client, hiccups))
     assert 1 <= len(found.probes) <= max_probes
     held = {probe.rate for probe in found.probes if probe.verdict == "held"}
@@ -76,7 +76,7 @@ def test_it_always_ends_and_never_asks_for_more_than_allowed(
 
 @given(st.floats(5, 400), st.integers(0, 1000))
 def test_a_client_that_cannot_send_is_never_taken_for_the_server(client: float, seed: int) -> None:
-    found = find(RateSearch(1.0, 500.0, max_probes=200), service(1e9, seed, client))
+    found = find(RateSearch(1.0, 500.0, 30.0, max_probes=200), service(1e9, seed, client))
     assert found.limited_by == "client"
     assert found.rate is not None
     assert found.rate <= client < (found.above or 0.0)
@@ -84,7 +84,7 @@ def test_a_client_that_cannot_send_is_never_taken_for_the_server(client: float, 
 
 
 def test_a_client_that_can_send_nothing_says_so() -> None:
-    found = find(RateSearch(1.0, 8.0), service(1e9, client=0.0))
+    found = find(RateSearch(1.0, 8.0, 30.0), service(1e9, client=0.0))
     assert (found.rate, found.limited_by) == (None, "client")
     assert "nothing is known about the server" in found.sentence
 
@@ -95,7 +95,7 @@ def test_one_hiccup_of_the_client_is_tried_again() -> None:
     def probe(step: Try) -> Probe:
         return Probe(step.rate, "invalid") if late and late.pop() else service(100.0)(step)
 
-    found = find(RateSearch(64.0, 128.0), probe)
+    found = find(RateSearch(64.0, 128.0, 30.0), probe)
     assert [one.rate for one in found.probes[:2]] == [64.0, 64.0]
     assert found.limited_by == "server"
     assert found.rate is not None
@@ -103,9 +103,17 @@ def test_one_hiccup_of_the_client_is_tried_again() -> None:
 
 
 def test_the_highest_allowed_rate_is_the_end() -> None:
-    found = find(RateSearch(10.0, 50.0), service(1e6))
+    found = find(RateSearch(10.0, 50.0, 30.0), service(1e6))
     assert [probe.rate for probe in found.probes] == [10.0, 20.0, 40.0, 50.0]
     assert (found.rate, found.above, found.limited_by) == (50.0, None, "max_rate")
+
+
+def test_rates_that_would_bring_hardly_a_request_are_not_tried() -> None:
+    found = find(RateSearch(4.0, 8.0, duration_s=5.0), service(0.001))
+    assert [probe.rate for probe in found.probes] == [4.0, 2.0]
+    assert (found.rate, found.above) == (None, 2.0)
+    alone = find(RateSearch(1.0, 8.0, duration_s=5.0), service(0.001))
+    assert [probe.rate for probe in alone.probes] == [1.0]
 
 
 def test_a_known_probe_is_not_made_again() -> None:
@@ -115,7 +123,7 @@ def test_a_known_probe_is_not_made_again() -> None:
         asked.append(step)
         return service(25.0)(step)
 
-    found = find(RateSearch(10.0, 100.0, max_probes=4), probe, [Probe(10.0, "held")])
+    found = find(RateSearch(10.0, 100.0, 30.0, max_probes=4), probe, [Probe(10.0, "held")])
     assert [step.rate for step in asked[:2]] == [20.0, 40.0]
     assert len(found.probes) == 4
 
@@ -127,7 +135,7 @@ def test_a_close_call_is_decided_by_the_majority() -> None:
         verdict: Any = verdicts[step.rate][step.repeat]
         return Probe(step.rate, verdict, sure=step.rate < 10)
 
-    found = find(RateSearch(10.0, 10.0, precision=0.99, max_probes=4), probe)
+    found = find(RateSearch(10.0, 10.0, 30.0, precision=0.99, max_probes=4), probe)
     assert (found.rate, found.above) == (5.0, 10.0)
     assert [one.rate for one in found.probes] == [10.0, 10.0, 10.0, 5.0]
 
@@ -178,11 +186,12 @@ def test_an_slo_that_cannot_be_judged_is_refused() -> None:
         ({"start_rate": 1.0, "max_rate": float("inf")}, "rate: from 1 to inf"),
         ({"start_rate": 1.0, "max_rate": 2.0, "precision": 5.0}, "precision: 5; allowed between 0 and 1"),
         ({"start_rate": 1.0, "max_rate": 2.0, "max_probes": 0}, "max_probes: 0"),
+        ({"start_rate": 1.0, "max_rate": 2.0, "duration_s": 0.0}, "duration_s: 0; allowed a positive number"),
     ],
 )
 def test_a_search_that_cannot_be_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(LoadError) as caught:
-        RateSearch(**settings)
+        RateSearch(**{"duration_s": 30.0, **settings})
     assert words in str(caught.value)
 
 
