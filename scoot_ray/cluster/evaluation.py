@@ -181,7 +181,7 @@ class _Evaluation:
         arrivals = workload.arrivals
         return Load(
             selection.requests,
-            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale),
+            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale, arrivals.end_rate),
             salt=f"order {order}",  # equal prompts for every configuration; the engine is new each time
             duration_s=workload.duration_s,
             seed=seed,
@@ -189,6 +189,8 @@ class _Evaluation:
             warmup=workload.warmup,
             drain_s=workload.request_timeout_s,
             goodput=self._task.goodput,
+            sessions=workload.sessions,
+            think_s=workload.think_s,
         )
 
     def _selection(self) -> Selection:
@@ -222,7 +224,9 @@ class _Evaluation:
             "notes": list(measurement.notes),
             "send_lateness_p99_ms": measurement.replay.audit.send_lateness_p99_ms,
             "loop_lag_p99_ms": measurement.replay.audit.loop_lag_p99_ms,
+            "receive_lag_p99_ms": measurement.replay.audit.receive_lag_p99_ms,
             "client_cpu_share": measurement.replay.audit.client_cpu_share,
+            "client_processes": measurement.replay.audit.client_processes,
         }
         lines = [json.dumps(record_to_json(record)) + "\n" for record in measurement.replay.records]
         self._scratch.joinpath(f"requests-{order}.jsonl").write_text("".join(lines))

@@ -9,7 +9,8 @@ With t_sched, t_sent, t_1 … t_E (events with content) and t_done of a request 
   the first are spread evenly over the E - 1 gaps.
 - Throughput = completed / (last completion - first sending).
 
-Latencies are of successes alone, in ms. A metric that cannot be computed is absent.
+Latencies are of successes alone, in ms. A metric that cannot be computed is absent. Requests that their users cancelled
+are neither completed nor failed, and no part of the error rate.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scoot_ray.load.goodput import Limit
-from scoot_ray.load.trace import RequestRecord
+from scoot_ray.load.trace import CANCELLED, RequestRecord
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,9 +39,10 @@ def metrics_of(
     if ``goodput`` has limits. Percentiles interpolate linearly.
     """
     done = [record for record in records if record.error is None]
-    metrics: dict[str, float] = {"completed": len(done), "failed": len(records) - len(done)}
-    if records:
-        metrics["error_rate"] = (len(records) - len(done)) / len(records)
+    failed = sum(record.error is not None and record.error != CANCELLED for record in records)
+    metrics: dict[str, float] = {"completed": len(done), "failed": failed}
+    if done or failed:
+        metrics["error_rate"] = failed / (len(done) + failed)
     if offered_s:
         metrics["offered_rate"] = len(records) / offered_s
     metrics |= _throughput(records, done, goodput)
@@ -53,7 +55,7 @@ def from_send_metrics(records: Sequence[RequestRecord]) -> dict[str, float]:
     """Compute TTFT's and E2EL's statistics counted from the sending, as ``from_send_{statistic}_{latency}_ms``."""
     done = [record for record in records if record.error is None]
     values = {
-        "ttft": [record.token_times_s[0] - record.sent_s for record in done if record.sent_s is not None],
+        "ttft": [record.token_times_s[0] - record.sent_s for record in done if record.sent_s and record.token_times_s],
         "e2el": [record.done_s - record.sent_s for record in done if record.sent_s is not None and record.done_s],
     }
     return {
@@ -64,14 +66,15 @@ def from_send_metrics(records: Sequence[RequestRecord]) -> dict[str, float]:
 
 
 def counts_of(records: Sequence[RequestRecord]) -> dict[str, int]:
-    """Count what the metrics leave out or take on trust: failures by kind (``error_…``) and odd usage.
+    """Count what the metrics leave out or take on trust: failures by kind (``error_…``), cancellations, odd usage.
 
     ``usage_missing`` successes have no count of tokens from the server, ``usage_mismatch`` ones another than asked
     for; ``tpot_left_out`` ones have no TPOT.
     """
     done = [record for record in records if record.error is None]
-    errors = Counter(f"error_{record.error}" for record in records if record.error is not None)
+    errors = Counter(f"error_{record.error}" for record in records if record.error not in {None, CANCELLED})
     return {
+        "cancelled": sum(record.error == CANCELLED for record in records),
         "usage_missing": sum(record.usage is None for record in done),
         "usage_mismatch": sum(_mismatched(record) for record in done),
         "tpot_left_out": sum(tpot_s(record) is None for record in done),
@@ -92,7 +95,7 @@ def latencies_ms(done: Iterable[RequestRecord]) -> dict[str, Floats]:
 
 def request_latencies_s(record: RequestRecord) -> dict[str, float]:
     """TTFT, TPOT and E2EL of one success, as far as it has them."""
-    latencies = {"ttft": record.token_times_s[0] - record.scheduled_s}
+    latencies = {"ttft": record.token_times_s[0] - record.scheduled_s} if record.token_times_s else {}
     tpot = tpot_s(record)
     if tpot is not None:
         latencies["tpot"] = tpot

@@ -10,7 +10,7 @@ from scoot_ray.load.trace import RequestRecord
 def record_to_json(record: RequestRecord) -> dict[str, Any]:
     """One request's life in absolute ``time.monotonic()`` seconds, one ``ev`` per content event."""
     usage = record.usage
-    return {
+    document: dict[str, Any] = {
         "i": record.index,
         "sched": record.scheduled_s,
         "sent": record.sent_s,
@@ -20,3 +20,4 @@ def record_to_json(record: RequestRecord) -> dict[str, Any]:
         "error": record.error,
         "usage": usage and {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens},
     }
+    return document if record.request_class is None else {**document, "class": record.request_class}
