@@ -223,7 +223,7 @@ class _Flight:
         self._in_flight.discard(exchange)
         self._outstanding[replica] -= 1
         end_s = self._ends_s.get(index)
-        if end_s is not None:
+        if end_s is not None and not end_s.done():  # one that nobody waits for any more is cancelled
             end_s.set_result(time.monotonic())
         self._look_whether_over()
 
