@@ -30,7 +30,7 @@ from scoot_ray.load.answer import read_answer
 from scoot_ray.load.loop import Clock
 from scoot_ray.load.plan import ScheduledCall
 from scoot_ray.load.sse import DONE, Event, EventParser, has_content, is_error, usage_of
-from scoot_ray.load.stream import StreamTap
+from scoot_ray.load.stream import Marks, StreamTap
 from scoot_ray.load.target import Target
 from scoot_ray.load.trace import CANCELLED, RequestRecord, Usage
 
@@ -45,8 +45,8 @@ class Exchange:
     """One request under way: what has been seen of it, and when. Run it once."""
 
     __slots__ = (
-        "_clock", "_done_s", "_error", "_expired", "_last_event_s", "_leave", "_parser", "_replica", "_scheduled",
-        "_scheduled_s", "_scope", "_sent_s", "_status", "_tap", "_target", "_token_times_s", "_usage", "_waited_s",
+        "_clock", "_done_s", "_error", "_expired", "_last_event_s", "_last_piece_s", "_leave", "_parser", "_replica",
+        "_scheduled", "_scheduled_s", "_scope", "_sent_s", "_status", "_tap", "_target", "_token_times_s", "_usage", "_waited_s",
         "_watch",
     )  # fmt: skip
 
@@ -76,7 +76,7 @@ class Exchange:
         self._usage: Usage | None = None
         self._sent_s: float | None = None
         self._done_s: float | None = None
-        self._last_event_s = 0.0
+        self._last_event_s = self._last_piece_s = 0.0
         self._token_times_s: list[float] = []
 
     async def run(self, session: aiohttp.ClientSession) -> RequestRecord:
@@ -134,32 +134,38 @@ class Exchange:
             self._fail(answer.error)
 
     async def _read_stream(self, response: aiohttp.ClientResponse) -> None:
-        self._last_event_s = self._clock.in_task()
+        self._last_event_s = self._last_piece_s = self._clock.in_task()
         self._tap = StreamTap(response, self._take_bytes, self._clock)
         self._arm(self._target.stall_s)
         await self._tap.run()
-        self._take(self._parser.finish(), self._last_event_s)
+        for event in self._parser.finish():
+            self._take(event, self._last_piece_s)
         if self._done_s is None:
             self._fail("cut")
 
-    def _take_bytes(self, data: bytes, at_s: float) -> None:
-        self._take(self._parser.feed(data), at_s)
+    def _take_bytes(self, data: bytes, marks: Marks) -> None:
+        """Take a part of the body; an event came with the mark that reaches its end."""
+        self._last_piece_s = marks[-1][1]
+        mark = 0
+        for event in self._parser.feed(data):
+            while marks[mark][0] < event.end:
+                mark += 1
+            self._take(event, marks[mark][1])
         if self._error is not None and self._tap is not None:
             self._tap.stop()
 
-    def _take(self, events: list[Event], now_s: float) -> None:
-        for event in events:
-            if self._done_s is not None or self._error is not None:
-                return
-            self._last_event_s = now_s
-            if event.data == DONE:
-                self._finish(now_s)
-            elif is_error(event):
-                self._fail("in_stream")
-            else:
-                self._usage = usage_of(event) or self._usage
-                if has_content(event):
-                    self._token_times_s.append(now_s)
+    def _take(self, event: Event, at_s: float) -> None:
+        if self._done_s is not None or self._error is not None:
+            return
+        self._last_event_s = at_s
+        if event.data == DONE:
+            self._finish(at_s)
+        elif is_error(event):
+            self._fail("in_stream")
+        else:
+            self._usage = usage_of(event) or self._usage
+            if has_content(event):
+                self._token_times_s.append(at_s)
 
     def _finish(self, now_s: float) -> None:
         if not self._token_times_s:

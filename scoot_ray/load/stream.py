@@ -3,16 +3,21 @@
 While its body is read, a response's transport talks to a StreamTap instead of to aiohttp's own handler. Pieces are
 kept with the time they became readable and go through aiohttp's HTTP parser in batches, in the loop's idle moments, so
 that many streams at once are stamped without waiting for one another, and no task is woken for a token.
+
+``take`` gets bytes of the body in order, with marks: (how many of these bytes had come, when).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeAlias
 
 import aiohttp
 
 from scoot_ray.load.loop import Clock
+
+Marks: TypeAlias = list[tuple[int, float]]
 
 BATCH = 16
 """Pieces that are worth looking into."""
@@ -20,18 +25,20 @@ BATCH = 16
 MOST_PENDING = 256
 """Pieces of one stream that may wait however busy the loop is."""
 
+_MANY_BYTES = 1 << 15  # well below what makes aiohttp pause a connection
 _SMALL_BYTES = 32  # less than an event: the end of a stream, or of something cut
 _BUFFER = memoryview(bytearray(1 << 18))  # filled and copied within one callback, so all streams can share it
 
 
 class StreamTap(asyncio.BufferedProtocol):
-    """Reads one response's body. ``take`` gets its bytes in order, each with the time it became readable (seconds)."""
+    """Reads one response's body."""
 
     __slots__ = (
-        "_batch", "_clock", "_content", "_handler", "_over", "_pending", "_queued", "_stopped", "_take", "_transport",
+        "_batch", "_clock", "_content", "_handler", "_marks", "_over", "_passed", "_pending", "_queued", "_stopped",
+        "_take", "_transport",
     )  # fmt: skip
 
-    def __init__(self, response: aiohttp.ClientResponse, take: Callable[[bytes, float], None], clock: Clock) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, take: Callable[[bytes, Marks], None], clock: Clock) -> None:
         self._content = response.content
         self._take = take
         self._clock = clock
@@ -39,14 +46,17 @@ class StreamTap(asyncio.BufferedProtocol):
         self._handler = None if connection is None else connection.protocol
         self._transport = None if connection is None else connection.transport
         self._batch = BATCH if response.headers.get("Transfer-Encoding", "").lower() == "chunked" else 1
-        self._pending: list[tuple[float, bytes]] = []
+        self._pending: list[tuple[float, bytes, bool]] = []
+        self._marks: Marks = []
+        self._passed = 0
         self._queued = self._stopped = False
         self._over = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         """Read to the end of the body. Raises what aiohttp does for a body that is cut or broken."""
         try:
-            self._pass_on(self._clock.in_task())
+            self._mark(self._clock.in_task())
+            self._pass_on()
             if self._transport is not None and not self._stopped:
                 self._transport.set_protocol(self)
                 await self._over
@@ -67,10 +77,14 @@ class StreamTap(asyncio.BufferedProtocol):
         """Look into all that has been read so far."""
         self._queued = False
         pending, self._pending = self._pending, []
-        for at_s, piece in pending:
-            if self._handler is not None and not self._stopped:
-                self._handler.data_received(piece)
-                self._pass_on(at_s)
+        for at_s, piece, telling in pending:
+            if self._handler is None or self._stopped:
+                return
+            self._handler.data_received(piece)
+            self._mark(at_s)
+            if telling or self._content.is_eof():
+                self._pass_on()  # before what follows can spoil it
+        self._pass_on()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the protocol's signature
         """Where the transport puts what it reads."""
@@ -79,13 +93,12 @@ class StreamTap(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Keep what was read, and when."""
         piece = bytes(_BUFFER[:nbytes])
+        telling = nbytes < _SMALL_BYTES or b"[DONE]" in piece or b"error" in piece
         pending = self._pending
-        pending.append((self._clock.in_callback(), piece))
+        pending.append((self._clock.in_callback(), piece, telling))
         if len(pending) >= MOST_PENDING:
             self.settle()
-        elif not self._queued and (
-            len(pending) >= self._batch or nbytes < _SMALL_BYTES or b"[DONE]" in piece or b"error" in piece
-        ):
+        elif (telling or len(pending) >= self._batch) and not self._queued:
             self._queued = True
             self._clock.when_idle(self.settle)
 
@@ -112,13 +125,20 @@ class StreamTap(asyncio.BufferedProtocol):
         if self._handler is not None:
             self._handler.resume_writing()
 
-    def _pass_on(self, at_s: float) -> None:
-        """Hand over what the HTTP parser has made of the last piece."""
-        content = self._content
-        if content.exception() is None:
-            body = content.read_nowait(-1)
-            if body:
-                self._take(body, at_s)
+    def _mark(self, at_s: float) -> None:
+        """Note what the HTTP parser has made of the last piece, and hand over where that is much."""
+        came = self._content.total_bytes - self._passed
+        if came:
+            self._marks.append((came, at_s))
+        if came > _MANY_BYTES:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Hand over what has been marked."""
+        content, marks = self._content, self._marks
+        if content.exception() is None and marks:
+            self._marks, self._passed = [], content.total_bytes
+            self._take(content.read_nowait(-1), marks)
         if content.is_eof() or content.exception() is not None:
             self._give_back()
             self.stop()
