@@ -53,8 +53,9 @@ def warnings(study: Study, problem: Problem) -> Iterator[str]:
     """Lines for the study's author."""
     arrivals = study.workload.arrivals
     metrics = {objective.metric for objective in problem.objectives} | {slo.metric for slo in problem.slos}
-    if arrivals.rate is not None:
-        requests = arrivals.rate * study.workload.duration_s
+    rate = arrivals.mean_rate
+    if rate is not None:
+        requests = rate * study.workload.duration_s
         for metric in sorted(metrics):
             if match := _PERCENTILE.match(metric):
                 needed = _TAIL_REQUESTS / (1 - int(match[1]) / 100)
@@ -65,7 +66,7 @@ def warnings(study: Study, problem: Problem) -> Iterator[str]:
                     )
         if any(metric.startswith("request_throughput") for metric in metrics):
             yield (
-                f"workload.arrivals.rate: throughput cannot exceed the {arrivals.rate:g} requests/s offered; where the "
+                f"workload.arrivals.rate: throughput cannot exceed the {rate:g} requests/s offered; where the "
                 "default already serves 98% of them the objective is flat"
             )
     if study.confirmation.finalists == 0:

@@ -39,6 +39,12 @@ class Share(click.ParamType[float]):
 @click.option("--json", "json_out", help="Write the answer and every probe to this file; - is standard output.")
 @click.option("--max-model-len", type=int, help="Longest input and output together, in tokens.")
 @click.option("--too-long", type=click.Choice(["drop", "clip"]), default="drop", show_default=True, help="Longer rows.")
+@click.option("--engine", type=click.Choice(["vllm", "sglang", "trtllm"]), default="vllm", show_default=True)
+@click.option("--endpoint", type=click.Choice(["auto", "completions", "chat"]), default="auto", show_default=True)
+@click.option("--extra-body", help="A JSON object of further fields of every request.")
+@click.option("--header", "headers", multiple=True, help="A further header of every request, as Name: value; repeat.")
+@click.option("--ca-file", help="Certificates (PEM) to trust besides the system's.")
+@click.option("--insecure", is_flag=True, help="Trust any certificate.")
 @click.option("--api-key-env", help="Variable that holds the API key. [default: OPENAI_API_KEY, where it is set]")
 def capacity(**options: Any) -> None:
     """Find the highest rate of requests at which a running endpoint holds its SLOs."""

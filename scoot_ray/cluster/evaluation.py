@@ -213,7 +213,7 @@ class _Evaluation:
         arrivals = workload.arrivals
         return Load(
             selection.requests,
-            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale),
+            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale, arrivals.end_rate),
             salt=f"order {order}",  # equal prompts for every configuration; the engine is new each time
             duration_s=workload.duration_s,
             seed=seed,
@@ -221,6 +221,8 @@ class _Evaluation:
             warmup=workload.warmup,
             drain_s=workload.request_timeout_s,
             goodput=self._task.goodput,
+            sessions=workload.sessions,
+            think_s=workload.think_s,
         )
 
     def _selection(self) -> Selection:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 
 from scoot_ray.load.arrivals import Arrivals, Process
 from scoot_ray.load.bottleneck import explain
+from scoot_ray.load.dialect import Engine
 from scoot_ray.load.errors import LoadError
+from scoot_ray.load.fleet import Processes
 from scoot_ray.load.formats import read_trace
 from scoot_ray.load.goodput import parse_goodput
 from scoot_ray.load.intervals import intervals_of
 from scoot_ray.load.measure import Load, run_replay
 from scoot_ray.load.outputs import check_outputs, replay_document, vllm_result, write_json, write_records
-from scoot_ray.load.plan import Endpoint
+from scoot_ray.load.plan import Endpoint, Sessions
 from scoot_ray.load.progress import progress_on
-from scoot_ray.load.replay import Hooks
+from scoot_ray.load.replay import DRAIN_S, Hooks
 from scoot_ray.load.selection import Selection, TooLong, fit, window
 from scoot_ray.load.tables import show
-from scoot_ray.load.target import Spread, Target
+from scoot_ray.load.target import Header, Spread, Target
 from scoot_ray.load.warmup import Warmup
 
 DEFAULT_API_KEY_ENV = "OPENAI_API_KEY"
@@ -33,8 +37,8 @@ class ReplayOptions:
 
     ``json_out`` is a path, ``-`` for stdout, or None; ``records_out`` a path that ends in .jsonl or .parquet;
     ``result_out`` takes the result in the form of ``vllm bench serve --save-result``. ``api_key_env`` names the
-    variable that holds the key; by default OPENAI_API_KEY where it is set. ``salt`` None draws a new one: the next
-    replay meets no cached prefix.
+    variable that holds the key; by default OPENAI_API_KEY where it is set. ``headers`` are ``Name: value``,
+    ``extra_body`` is a JSON object. ``salt`` None draws a new one: the next replay meets no cached prefix.
     """
 
     base_urls: tuple[str, ...]
@@ -51,6 +55,7 @@ class ReplayOptions:
     arrivals: Process = "poisson"
     burstiness: float = 1.0
     time_scale: float = 1.0
+    end_rate: float | None = None
     goodput: tuple[str, ...] = ()
     api_key_env: str | None = None
     max_model_len: int | None = None
@@ -62,7 +67,17 @@ class ReplayOptions:
     spread: Spread = "round_robin"
     timeout_s: float = 600.0
     stall_s: float = 120.0
+    drain_s: float = DRAIN_S
     salt: str | None = None
+    engine: Engine = "vllm"
+    stream: bool = True
+    sessions: Sessions = "independent"
+    think_s: float = 0.0
+    headers: tuple[str, ...] = ()
+    extra_body: str | None = None
+    ca_file: str | None = None
+    insecure: bool = False
+    processes: Processes = "auto"
 
 
 def replay_command(options: ReplayOptions) -> int:
@@ -106,7 +121,27 @@ def _target(options: ReplayOptions) -> Target:
         spread=options.spread,
         timeout_s=options.timeout_s,
         stall_s=options.stall_s,
+        ca_file=options.ca_file,
+        insecure=options.insecure,
+        headers=tuple(_header(text) for text in options.headers),
     )
+
+
+def _header(text: str) -> Header:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise LoadError("header: has no colon; allowed Name: value")  # and no echo of what may be a secret
+    return name.strip(), value.strip()
+
+
+def _extra_body(text: str | None) -> dict[str, Any]:
+    try:
+        fields = {} if text is None else json.loads(text)
+    except ValueError as error:
+        raise LoadError(f"extra_body: is not JSON ({error}); allowed one JSON object") from error
+    if not isinstance(fields, dict):
+        raise LoadError(f"extra_body: is a JSON {type(fields).__name__}; allowed one JSON object")
+    return fields
 
 
 def _selection(options: ReplayOptions) -> Selection:
@@ -119,7 +154,7 @@ def _load(options: ReplayOptions, selection: Selection) -> Load:
     process: Process = "gamma" if bursty else options.arrivals
     return Load(
         requests=selection.requests,
-        arrivals=Arrivals(process, options.rate, options.burstiness, options.time_scale),
+        arrivals=Arrivals(process, options.rate, options.burstiness, options.time_scale, options.end_rate),
         salt=secrets.token_hex(8) if options.salt is None else options.salt,
         duration_s=options.duration_s,
         count=options.count,
@@ -127,5 +162,12 @@ def _load(options: ReplayOptions, selection: Selection) -> Load:
         order=options.order,
         warmup=options.warmup,
         endpoint=options.endpoint,
+        drain_s=options.drain_s,
         goodput=parse_goodput(options.goodput),
+        sessions=options.sessions,
+        think_s=options.think_s,
+        engine=options.engine,
+        stream=options.stream,
+        extra_body=_extra_body(options.extra_body),
+        processes=options.processes,
     )

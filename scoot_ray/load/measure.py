@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 
 from scoot_ray.load.arrivals import Arrivals, Schedule, schedule
 from scoot_ray.load.bottleneck import NO_ACCOUNT, ServerWindow
+from scoot_ray.load.dialect import Engine
+from scoot_ray.load.fleet import Processes, replay_together
 from scoot_ray.load.goodput import Limit
 from scoot_ray.load.loop import PreciseEventLoop
 from scoot_ray.load.metrics import metrics_of
-from scoot_ray.load.plan import CallMaker, Endpoint, ScheduledCall, make_plan
+from scoot_ray.load.plan import CallMaker, Endpoint, ScheduledCall, Sessions, make_plan
 from scoot_ray.load.prefixes import shareable_prefix
 from scoot_ray.load.prompts import TokenPrompts
-from scoot_ray.load.replay import DRAIN_S, NO_HOOKS, Hooks, ReplayResult, replay
+from scoot_ray.load.replay import DRAIN_S, NO_HOOKS, Hooks, ReplayResult
 from scoot_ray.load.server_metrics import ServerWatch
 from scoot_ray.load.target import Target, open_session
 from scoot_ray.load.trace import Request
@@ -27,7 +31,8 @@ from scoot_ray.load.warmup import Warmup, WarmupReport, warm_up
 class Load:
     """What is offered to a server: requests, when they arrive, and in which of the arrival orders.
 
-    ``salt`` must differ between measurements of one engine, or the second meets the first's cached prefixes.
+    ``salt`` must differ between measurements of one engine, or the second meets the first's cached prefixes. With
+    ``sessions`` wait, a turn is sent ``think_s`` after the answer before it has ended, but not before its own time.
     """
 
     requests: tuple[Request, ...]
@@ -41,6 +46,12 @@ class Load:
     endpoint: Endpoint = "auto"
     drain_s: float = DRAIN_S
     goodput: tuple[Limit, ...] = ()
+    sessions: Sessions = "independent"
+    think_s: float = 0.0
+    engine: Engine = "vllm"
+    stream: bool = True
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    processes: Processes = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,11 @@ class Measurement:
     notes: tuple[str, ...] = ()
     server: ServerWindow = NO_ACCOUNT
 
+    @property
+    def delayed_turns(self) -> int:
+        """Turns of sessions that were sent later than their time, because the answer before them was late."""
+        return sum(record.waited_s > 0 for record in self.replay.records)
+
 
 async def measure(target: Target, load: Load, hooks: Hooks = NO_HOOKS) -> Measurement:
     """Warm up, replay and compute. Raises LoadError for a load that cannot be sent; failed requests raise nothing."""
@@ -70,7 +86,8 @@ async def measure(target: Target, load: Load, hooks: Hooks = NO_HOOKS) -> Measur
     )
     async with open_session(target) as session:
         vocabulary = await _vocabulary(session, target, load.requests)
-        plan = make_plan(load.requests, timetable, _maker(target, load, vocabulary, load.salt))
+        maker = _maker(target, load, vocabulary, load.salt)
+        plan = make_plan(load.requests, timetable, maker, load.sessions, load.think_s)
         warmed = await warm_up(
             target,
             session,
@@ -80,10 +97,18 @@ async def measure(target: Target, load: Load, hooks: Hooks = NO_HOOKS) -> Measur
             seed=load.seed,
             hooks=hooks,
         )
-        watch = ServerWatch(target.base_urls, target.api_key)
+        watch = ServerWatch(target)
         watch.start()
         try:
-            result = await replay(target, plan, hooks=hooks, drain_s=load.drain_s, session=session)
+            result = await replay_together(
+                target,
+                plan,
+                processes=load.processes,
+                span_s=timetable.span_s,
+                hooks=hooks,
+                drain_s=load.drain_s,
+                session=session,
+            )
         finally:
             samples = watch.stop()
     return Measurement(
@@ -117,7 +142,15 @@ async def _vocabulary(
 
 def _maker(target: Target, load: Load, vocabulary: Vocabulary | None, salt: str) -> CallMaker:
     token_ids = (0,) if vocabulary is None else vocabulary.token_ids
-    return CallMaker(target.model, TokenPrompts(token_ids, load.seed, salt), salt, load.endpoint)
+    return CallMaker(
+        target.model,
+        TokenPrompts(token_ids, load.seed, salt),
+        salt,
+        endpoint=load.endpoint,
+        engine=load.engine,
+        stream=load.stream,
+        extra_body=load.extra_body,
+    )
 
 
 def _notes(

@@ -24,8 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scoot_ray.load.goodput import Limit
-from scoot_ray.load.records import CANCELLED
-from scoot_ray.load.trace import RequestRecord
+from scoot_ray.load.trace import CANCELLED, RequestRecord
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,7 +68,7 @@ def from_send_metrics(records: Sequence[RequestRecord]) -> dict[str, float]:
 
 
 def counts_of(records: Sequence[RequestRecord]) -> dict[str, int]:
-    """Count what the metrics leave out or take on trust: failures by kind (``error_…``) and odd usage.
+    """Count what the metrics leave out or take on trust: failures by kind (``error_…``), cancellations, odd usage.
 
     ``usage_missing`` successes have no count of tokens from the server, ``usage_mismatch`` ones another than asked
     for; ``tpot_left_out`` ones have no TPOT; ``cancelled`` requests were given up by their user.

@@ -58,7 +58,12 @@ def replay_document(measurement: Measurement, intervals: dict[str, Interval], se
     """
     audit = measurement.replay.audit
     records = measurement.replay.records
-    own = {**asdict(audit), "reused": measurement.reused, "warmup_requests": measurement.warmup.sent}
+    own = {
+        **asdict(audit),
+        "delayed_turns": measurement.delayed_turns,
+        "reused": measurement.reused,
+        "warmup_requests": measurement.warmup.sent,
+    }
     summary: Json = {
         **measurement.metrics,
         **from_send_metrics(records),
@@ -94,8 +99,11 @@ def record_row(record: RequestRecord) -> Json:
     latencies_s = request_latencies_s(record) if record.error is None else {}
     whole = record_to_json(record)
     usage = whole.pop("usage") or {}
+    whole.pop("class", None)
     return {
         **whole,
+        "request_class": record.request_class,
+        "waited_ms": record.waited_s * 1e3,
         "input_tokens": record.input_tokens,
         "output_tokens": record.output_tokens,
         "prompt_tokens": usage.get("prompt_tokens"),
@@ -126,7 +134,8 @@ def _write_parquet(out: str, rows: Sequence[Json]) -> None:
     import pyarrow.parquet as pq  # noqa: PLC0415 - the same
 
     integers = ("i", "status", "input_tokens", "output_tokens", "prompt_tokens", "completion_tokens", "replica")
-    kinds = {"ev": pa.list_(pa.float64()), "error": pa.string(), **dict.fromkeys(integers, pa.int64())}
+    texts = ("error", "request_class")
+    kinds = {"ev": pa.list_(pa.float64()), **dict.fromkeys(texts, pa.string()), **dict.fromkeys(integers, pa.int64())}
     schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in record_row(_ANY)])
     pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), out)
 

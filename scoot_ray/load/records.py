@@ -9,14 +9,11 @@ from typing import Any
 
 from scoot_ray.load.trace import RequestRecord
 
-CANCELLED = "cancelled"
-"""The error of a request whose user gave up on it, as the trace said: no failure of the server."""
-
 
 def record_to_json(record: RequestRecord) -> dict[str, Any]:
     """One request's life in absolute ``time.monotonic()`` seconds, one ``ev`` per content event."""
     usage = record.usage
-    return {
+    document: dict[str, Any] = {
         "i": record.index,
         "sched": record.scheduled_s,
         "sent": record.sent_s,
@@ -26,3 +23,4 @@ def record_to_json(record: RequestRecord) -> dict[str, Any]:
         "error": record.error,
         "usage": usage and {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens},
     }
+    return document if record.request_class is None else {**document, "class": record.request_class}

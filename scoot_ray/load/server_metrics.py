@@ -10,14 +10,17 @@ from __future__ import annotations
 import http.client
 import math
 import re
+import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from scoot_ray.load.target import Target
 
 Values: TypeAlias = Mapping[str, float]
 
@@ -65,8 +68,8 @@ class Sample:
 class ServerWatch:
     """Asks the servers until it is stopped. Start it just before the load, stop it when the last answer is in."""
 
-    def __init__(self, base_urls: Sequence[str], api_key: str | None = None, interval_s: float = INTERVAL_S) -> None:
-        self._urls, self._api_key, self._interval_s = tuple(base_urls), api_key, interval_s
+    def __init__(self, target: Target, interval_s: float = INTERVAL_S) -> None:
+        self._target, self._interval_s = target, interval_s
         self._scrapes: list[tuple[float, list[bytes]]] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_asking, name="server-metrics", daemon=True)
@@ -81,7 +84,7 @@ class ServerWatch:
         """Take the sample after the load and return all, oldest first; empty where the servers gave none."""
         self._over.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=(DEADLINE_S + 1.0) * len(self._urls))
+            self._thread.join(timeout=(DEADLINE_S + 1.0) * len(self._target.base_urls))
         if self._scrapes:
             self._ask()
         return tuple(Sample(at_s, read_values(text)) for at_s, text in self._scrapes)
@@ -96,21 +99,22 @@ class ServerWatch:
     def _ask(self) -> None:
         """Keep what all servers say now; with one of them silent there is no sample."""
         at_s = time.monotonic()
-        texts = [scrape(url, self._api_key) for url in self._urls]
+        texts = [scrape(self._target, url) for url in self._target.base_urls]
         known = [text for text in texts if text]
         if len(known) == len(texts):
             self._scrapes.append((at_s, known))
 
 
-def scrape(base_url: str, api_key: str | None = None, deadline_s: float = DEADLINE_S) -> bytes:
+def scrape(target: Target, base_url: str, deadline_s: float = DEADLINE_S) -> bytes:
     """The lines of ``GET /metrics`` that NAMES names; empty where there are none, or not within ``deadline_s``."""
     url = urlsplit(base_url)
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = kind(url.hostname or "127.0.0.1", url.port, timeout=deadline_s)
+    connection = _connection(target, url, deadline_s)
     ends_s = time.monotonic() + deadline_s
     try:
-        headers = {"Accept": "text/plain"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
-        connection.request("GET", f"{url.path}/metrics", headers=headers)
+        key = {} if target.api_key is None else {"Authorization": f"Bearer {target.api_key}"}
+        connection.request(
+            "GET", f"{url.path}/metrics", headers={"Accept": "text/plain", **key, **dict(target.headers)}
+        )
         response = connection.getresponse()
         if response.status != http.client.OK:
             return b""
@@ -119,6 +123,18 @@ def scrape(base_url: str, api_key: str | None = None, deadline_s: float = DEADLI
         return b""
     finally:
         connection.close()
+
+
+def _connection(target: Target, url: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+    host = url.hostname or "127.0.0.1"
+    if url.scheme != "https":
+        return http.client.HTTPConnection(host, url.port, timeout=timeout_s)
+    context = ssl.create_default_context()
+    if target.ca_file is not None:
+        context.load_verify_locations(target.ca_file)
+    if target.insecure:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, url.port, timeout=timeout_s, context=context)
 
 
 def _read(response: http.client.HTTPResponse, ends_s: float) -> bytes:

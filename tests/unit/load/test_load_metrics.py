@@ -19,8 +19,7 @@ from scoot_ray.load.metrics import (
     tokens_of,
     tpot_s,
 )
-from scoot_ray.load.records import CANCELLED
-from scoot_ray.load.trace import RequestRecord, Usage
+from scoot_ray.load.trace import CANCELLED, RequestRecord, Usage
 
 STATISTICS = ("mean", "median", "std", "p50", "p90", "p95", "p99")
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from scoot_ray.load.audit import audit
+from scoot_ray.load.audit import Vitals, audit
 from scoot_ray.load.bottleneck import explain
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.goodput import parse_goodput
@@ -38,7 +40,8 @@ VLLM_KEYS = {
 
 def measured(*records: RequestRecord) -> Measurement:
     metrics = metrics_of(records, offered_s=2.0, goodput=parse_goodput(["ttft:1s"]))
-    result = ReplayResult(records, audit(records, [0.001], 0.1), load_s=2.0, drain_s=0.5)
+    vitals = (Vitals(np.array([0.001]), np.empty(0), cpu_s=0.25, elapsed_s=2.5),)
+    result = ReplayResult(records, audit(records, vitals), vitals, load_s=2.0, drain_s=0.5)
     return Measurement(metrics, result, WarmupReport(sent=8), notes=("a note",), server=window(*[(9, 9, 0.5)] * 8))
 
 
@@ -91,6 +94,9 @@ def test_records_are_a_line_each(tmp_path: Path) -> None:
     assert rows[0]["completion_tokens"] == len(rows[0]["ev"]) == 3
     assert (rows[12]["error"], rows[12]["ttft_ms"], rows[12]["done"]) == ("http_503", None, None)
     assert all(row.keys() == rows[0].keys() for row in rows)
+    classed = record_row(replace(MIXED.replay.records[0], request_class="batch", waited_s=0.25))
+    assert (classed["request_class"], classed["waited_ms"]) == ("batch", 250)
+    assert classed.keys() == rows[0].keys()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow (extra: parquet) is not installed")

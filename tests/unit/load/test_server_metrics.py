@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from scoot_ray.load.server_metrics import ServerWatch, read_values, scrape
+from scoot_ray.load.target import Target
 
 VLLM = b"""\
 # HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -48,6 +49,10 @@ sglang:cached_tokens_total{cache_source="device",model_name="m"} 300.0
 sglang:cached_tokens_total{cache_source="host",model_name="m"} 30.0
 sglang:generation_tokens_total{model_name="m"} 80.0
 """
+
+
+def at(*urls: str) -> Target:
+    return Target(urls, "m")
 
 
 class Server(ThreadingHTTPServer):
@@ -105,7 +110,7 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[tuple[
 
 def test_engines_of_one_server_add_up_and_the_fullest_cache_counts() -> None:
     with serving(body(VLLM)) as (url, _):
-        text = scrape(url)
+        text = scrape(at(url), url)
     assert b"_by_reason" not in text
     assert b"_bucket" not in text
     assert read_values([text]) == VLLM_VALUES
@@ -136,8 +141,8 @@ def test_what_is_no_prometheus_text_has_no_values(text: bytes) -> None:
 @pytest.mark.parametrize("answer", [body(b"gone", 404), body(b"<html>hello</html>"), trickle])
 def test_a_server_without_an_account_has_none(answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
     with serving(answer) as (url, server):
-        assert scrape(url, deadline_s=0.3) == b""
-        watch = ServerWatch([url], interval_s=0.01)
+        assert scrape(at(url), url, deadline_s=0.3) == b""
+        watch = ServerWatch(at(url), interval_s=0.01)
         if answer is not trickle:
             watch.start()
             asked = server.asked
@@ -148,14 +153,14 @@ def test_a_server_without_an_account_has_none(answer: Callable[[BaseHTTPRequestH
 def test_nobody_listening_is_no_account() -> None:
     with serving(body(VLLM)) as (url, _):
         pass
-    watch = ServerWatch([url])
+    watch = ServerWatch(at(url))
     watch.start()
     assert watch.stop() == ()
 
 
 def test_a_watch_has_a_sample_before_samples_during_and_one_after() -> None:
     with serving(body(VLLM)) as (url, server):
-        watch = ServerWatch([url, url], interval_s=0.01)
+        watch = ServerWatch(at(url, url), interval_s=0.01)
         watch.start()
         while server.asked < 8:
             time.sleep(0.01)
