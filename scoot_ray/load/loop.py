@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import os
 import select
 import selectors
@@ -25,6 +26,9 @@ Floats = npt.NDArray[np.float64]
 
 SELECT_FD_LIMIT = 1024
 LAG_INTERVAL_S = 0.02
+AT_ONCE_S = 100e-6
+"""A wait shorter than this was none: what ended it had been there already."""
+
 STARVED_S = 0.02
 """A loop that is never idle does a piece of idle work this often all the same."""
 
@@ -46,17 +50,20 @@ class PreciseSelector(selectors.EpollSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait as the base class does, to the microsecond; do a piece of idle work instead where there is any."""
         asked_s = time.monotonic()
-        ready = super().select(0)
         waits = timeout is None or timeout > 0
-        if self._idle_work and ((waits and not ready) or asked_s - self._worked_s > STARVED_S):
-            self._worked_s = asked_s
-            self._idle_work.popleft()()
-        elif not ready and waits:
-            ready = self._wait(timeout)
-            asked_s = self.woke_s  # nothing was waiting: what woke us has just come
-        elif self._turns is not None and ready:
-            self._note_turn(asked_s - self.woke_s, len(ready))
-        self.woke_before_s, self.woke_s = self.woke_s, time.monotonic()
+        if self._idle_work and (waits or asked_s - self._worked_s > STARVED_S):
+            ready = super().select(0)
+            if not ready or asked_s - self._worked_s > STARVED_S:
+                self._worked_s = asked_s
+                self._idle_work.popleft()()
+        else:
+            ready = self._wait(timeout) if waits else super().select(0)
+        now_s = time.monotonic()
+        if ready and self._turns is not None:
+            waited = now_s - asked_s > AT_ONCE_S
+            self._turns[0].append(0.0 if waited else asked_s - self.woke_s)
+            self._turns[1].append(len(ready))
+        self.woke_before_s, self.woke_s = self.woke_s, now_s
         return ready
 
     def when_idle(self, work: Callable[[], object]) -> None:
@@ -82,18 +89,15 @@ class PreciseSelector(selectors.EpollSelector):
         lags_s: Floats = np.repeat(turns_s, found) * place
         return lags_s
 
-    def _note_turn(self, turn_s: float, found: int) -> None:
-        if self._turns is not None:
-            self._turns[0].append(turn_s)
-            self._turns[1].append(found)
-
     def _wait(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait by epoll for the whole milliseconds, which is cheaper, and by select for what is left of them."""
         if timeout is not None and self._by_select:
+            whole_ms = math.floor(timeout * 1e3)
+            if whole_ms:
+                return super().select((whole_ms - 0.5) / 1e3)  # rounded up to whole_ms; if in vain, we come again
             select.select([self.fileno()], (), (), timeout)
             timeout = 0
-        ready = super().select(timeout)
-        self._note_turn(0.0, len(ready))
-        return ready
+        return super().select(timeout)
 
 
 class PreciseEventLoop(asyncio.SelectorEventLoop):

@@ -19,7 +19,7 @@ from scoot_ray.load.loop import Clock
 
 Marks: TypeAlias = list[tuple[int, float]]
 
-BATCH = 16
+BATCH = 32
 """Pieces that are worth looking into."""
 
 MOST_PENDING = 256
