@@ -16,6 +16,12 @@ _THROUGHPUTS = frozenset(
 )
 
 
+def phases_of(measurement: Measurement) -> dict[str, float]:
+    """Seconds of each phase of a load, by the names of an observation's timings."""
+    replay = measurement.replay
+    return {"warmup_s": measurement.warmup.duration_s, "load_s": replay.load_s, "drain_s": replay.drain_s}
+
+
 def mean_of(runs: Sequence[Metrics]) -> dict[str, float]:
     """Per metric, over the runs that have it."""
     names = {name: None for run in runs for name in run}

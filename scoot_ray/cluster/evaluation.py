@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scoot_ray.cluster.account import account_of_load, account_of_search, limits_of, mean_of, with_per_gpu
+from scoot_ray.cluster.account import account_of_load, account_of_search, limits_of, mean_of, phases_of, with_per_gpu
 from scoot_ray.cluster.cores import client_core
 from scoot_ray.engine.diagnose import diagnose
 from scoot_ray.engine.gpu_memory import used_mib, wait_freed
@@ -252,12 +252,7 @@ class _Evaluation:
         self._scratch.joinpath(f"requests-{order}.jsonl").write_text("".join(lines))
 
     def _add_timings(self, measurement: Measurement) -> None:
-        phases = {
-            "warmup_s": measurement.warmup.duration_s,
-            "load_s": measurement.replay.load_s,
-            "drain_s": measurement.replay.drain_s,
-        }
-        for name, seconds in phases.items():
+        for name, seconds in phases_of(measurement).items():
             self.timings[name] = self.timings.get(name, 0.0) + seconds
 
     def _check_alive(self, engines: Sequence[EngineProcess]) -> None:
