@@ -72,8 +72,9 @@ def test_the_highest_rate_under_the_slos_is_searched_within_one_start() -> None:
     search = noted["max_rate of order 1"]
     assert search["limited_by"] in {"server", "probes"}
     assert 1 < len(search["probes"]) <= EVALUATION_PROBES
-    held = [probe["rate"] for probe in search["probes"] if probe["verdict"] == "held"]
-    assert outcome.metrics["max_rate_under_slo"] == max(held) >= 5
+    held = {probe["rate"] for probe in search["probes"] if probe["verdict"] == "held"}
+    assert outcome.metrics["max_rate_under_slo"] in held  # not the highest of them: a close call may be outvoted
+    assert outcome.metrics["max_rate_under_slo"] >= 5
 
 
 def test_a_secret_that_the_engine_prints_as_it_dies_is_masked_everywhere() -> None:
