@@ -23,7 +23,8 @@ def streams(draw: st.DrawFn) -> bytes:
 
 def parse(chunks: list[bytes]) -> list[Event]:
     parser = EventParser()
-    return [event for chunk in chunks for event in parser.feed(chunk)] + parser.finish()
+    events = [event for chunk in chunks for event in parser.feed(chunk)] + parser.finish()
+    return [event._replace(end=0) for event in events]
 
 
 @given(streams(), st.lists(st.integers(0, 400)))
@@ -31,6 +32,17 @@ def test_events_do_not_depend_on_where_the_stream_is_cut(stream: bytes, cuts: li
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     chunks = [stream[start:end] for start, end in pairwise(places)]
     assert parse(chunks) == parse([stream]) == parse([bytes((byte,)) for byte in stream])
+
+
+@given(streams(), st.lists(st.integers(0, 400)))
+def test_an_event_ends_where_the_byte_that_completes_it_stands(stream: bytes, cuts: list[int]) -> None:
+    places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    whole, cut, single = EventParser(), EventParser(), EventParser()
+    ends = [event.end for event in whole.feed(stream)]
+    chunks = [(start, stream[start:end]) for start, end in pairwise(places)]
+    assert [start + event.end for start, chunk in chunks for event in cut.feed(chunk)] == ends
+    bytewise = [(at, bytes((byte,))) for at, byte in enumerate(stream)]
+    assert [at + event.end for at, byte in bytewise for event in single.feed(byte)] == ends
 
 
 @given(st.lists(texts), newlines)
