@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from scoot_ray.simulator.service import Load as VirtualLoad
 from scoot_ray.simulator.service import Service, replay
 
 ROOT = Path(__file__).parents[2]
+PROGRAM = (sys.executable, "-m", "scoot_ray.simulator.server")
 MODEL = "Llama-2-7b-hf"
 MACHINE = Fitted(0.02, 2e-4, 2e-5, 0.0, 0.0, kv_cache_bytes=8e9)
 READY_S = 30.0
@@ -41,14 +43,11 @@ ENDED_S = 30.0
 
 
 def options(folder: Path, **sim: Value) -> EngineOptions:
-    args: Config
-    if "accelerator" in sim:
-        args = {"sim_start_s": 0, **{f"sim_{name}": value for name, value in sim.items()}}
-    else:
+    if "accelerator" not in sim:
         MACHINE.write(folder / "machine.json")
-        calibration = str(folder / "machine.json")
-        args = {"sim_calibration": calibration, "sim_start_s": 0, **{f"sim_{name}": one for name, one in sim.items()}}
-    return EngineOptions(MODEL, None, args, {"PYTHONPATH": str(ROOT)}, module="scoot_ray.simulator.server")
+        sim["calibration"] = str(folder / "machine.json")
+    args: Config = {"sim_start_s": 0, **{f"sim_{name}": value for name, value in sim.items()}}
+    return EngineOptions(MODEL, None, args, {"PYTHONPATH": str(ROOT)}, program=PROGRAM)
 
 
 @contextmanager
