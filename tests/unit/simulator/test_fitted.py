@@ -63,7 +63,7 @@ def test_a_file_that_is_no_calibration(tmp_path: Path, content: bytes | None) ->
     path = tmp_path / "machine.json"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(BadCalibration, match="not a calibration|cannot be read"):
+    with pytest.raises(BadCalibration, match=r"not a calibration|cannot be read"):
         read_fitted(path)
 
 
