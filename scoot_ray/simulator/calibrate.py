@@ -22,7 +22,7 @@ from scoot_ray.load.vocabulary import learn_vocabulary
 from scoot_ray.simulator.endpoint import EngineFacts, learn_facts
 from scoot_ray.simulator.fitted import Fitted, MeasuredStep, fit, predict_s
 from scoot_ray.simulator.models import ModelShape
-from scoot_ray.simulator.probes import Limits, Probe, design, steps_of, with_visits
+from scoot_ray.simulator.probes import Limits, Probe, design, steps_of, with_visit
 
 _ASSUMED_SEQS, _ASSUMED_TOKENS = 128, 2048  # where neither the engine nor the user says
 _WARM_UP = (Probe(8, 64, 16), Probe(2, 512, 16), Probe(1, 16, 1))
@@ -139,7 +139,7 @@ async def _calibrate(target: Target, options: Options, say: Callable[[str], None
 async def _run(send: Send, probe: Probe) -> tuple[MeasuredStep, ...]:
     records = await send(probe)
     if probe.visit_tokens:
-        visited = with_visits(probe, records)
+        visited = with_visit(probe, records)
         if visited is None:
             return ()
         probe, records = visited, await send(visited)

@@ -4,7 +4,7 @@ Three kinds, of which each tells what the others cannot:
 
 - a lone prompt: the time to its token is one step, and what HTTP takes;
 - streams that decode together: the time from token to token is one step, without HTTP;
-- prompts that visit such streams: what they delay them by is a step with a prompt in it, without HTTP.
+- a prompt that visits such streams: what it delays them by is a step with a prompt in it, without HTTP.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _VISITS = (128, 512)
 _STEPS = 32
 """Steps in which all streams decode."""
 _FEWEST_STEPS = 6
-_WHEN = (0.2, 0.5)
-"""When visits come, as shares of the time in which all streams decode."""
+_WHEN = 0.3
+"""When a visit comes, as a share of the time in which all streams decode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """``streams`` requests sent at once, and prompts of ``visit_tokens`` for one token each, sent at ``visits_s``."""
+    """``streams`` requests sent at once, and a prompt of ``visit_tokens`` for one token, sent at ``visit_s``."""
 
     streams: int
     prompt_tokens: int
     output_tokens: int
     visit_tokens: int = 0
-    visits_s: tuple[float, ...] = ()
+    visit_s: float | None = None
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """The streams, then the visits."""
-        stream = Request(0.0, self.prompt_tokens, self.output_tokens)
-        return (stream,) * self.streams + tuple(Request(at_s, self.visit_tokens, 1) for at_s in self.visits_s)
+        """The streams, then the visit."""
+        streams = (Request(0.0, self.prompt_tokens, self.output_tokens),) * self.streams
+        return streams if self.visit_s is None else (*streams, Request(self.visit_s, self.visit_tokens, 1))
 
     @property
     def is_lone(self) -> bool:
@@ -64,12 +64,12 @@ class Probe:
     def __str__(self) -> str:
         if self.is_lone:
             return f"a prompt of {self.prompt_tokens} tokens"
-        visits = f", visited by prompts of {self.visit_tokens}" if self.visit_tokens else ""
-        return f"{self.streams} streams of {self.prompt_tokens} tokens{visits}"
+        visit = f", visited by a prompt of {self.visit_tokens}" if self.visit_tokens else ""
+        return f"{self.streams} streams of {self.prompt_tokens} tokens{visit}"
 
 
 def design(limits: Limits) -> tuple[Probe, ...]:
-    """All probes that the limits allow. A probe to be visited has ``visit_tokens``, and no times yet."""
+    """All probes that the limits allow. A probe to be visited has ``visit_tokens``, and no time yet."""
     longest = min(limits.max_num_batched_tokens, limits.max_model_len - 1)
     lone = [Probe(1, tokens, 1) for tokens in _LONE if tokens <= longest]
     streams = [_streams(count, context, limits) for context in _CONTEXTS for count in _STREAMS]
@@ -94,17 +94,17 @@ def _allowed(probe: Probe, limits: Limits) -> bool:
         length <= limits.max_model_len
         and probe.streams + bool(probe.visit_tokens) <= limits.max_num_seqs
         and probe.streams < limits.max_num_batched_tokens
-        and probe.streams * length + len(_WHEN) * probe.visit_tokens <= limits.kv_cache_tokens
+        and probe.streams * length + probe.visit_tokens <= limits.kv_cache_tokens
     )
 
 
-def with_visits(probe: Probe, records: Sequence[RequestRecord]) -> Probe | None:
-    """The probe with visits while all its streams decode, as ``records`` of it without visits show when that is."""
+def with_visit(probe: Probe, records: Sequence[RequestRecord]) -> Probe | None:
+    """The probe with its visit while all streams decode, as ``records`` of it without the visit show when that is."""
     window = _window(records)
     if window is None:
         return None
     begin_s, end_s = (at_s - records[0].scheduled_s for at_s in window)
-    return replace(probe, visits_s=tuple(begin_s + share * (end_s - begin_s) for share in _WHEN))
+    return replace(probe, visit_s=begin_s + _WHEN * (end_s - begin_s))
 
 
 def steps_of(probe: Probe, records: Sequence[RequestRecord]) -> tuple[MeasuredStep, ...]:
@@ -118,8 +118,8 @@ def steps_of(probe: Probe, records: Sequence[RequestRecord]) -> tuple[MeasuredSt
     seen = [stream for stream in whole if len(stream.times_s) >= _FEWEST_STEPS]
     if not seen:
         return ()
-    if probe.visits_s:
-        return tuple(_visits(probe, seen, window, records[probe.streams :]))
+    if probe.visit_s is not None:
+        return tuple(_visit(probe, seen, window, records[probe.streams]))
     fullest = max(seen, key=lambda stream: len(stream.times_s))
     took_s = (fullest.times_s[-1] - fullest.times_s[0]) / (len(fullest.times_s) - 1)
     return (MeasuredStep(_decoding(probe, fullest.middle), took_s),)
@@ -145,21 +145,19 @@ def _lone(probe: Probe, records: Sequence[RequestRecord]) -> Iterator[MeasuredSt
             yield MeasuredStep(batch, record.token_times_s[0] - record.sent_s, from_sending=True)
 
 
-def _visits(
-    probe: Probe, seen: Sequence[_Stream], window: tuple[float, float], visits: Sequence[RequestRecord]
+def _visit(
+    probe: Probe, seen: Sequence[_Stream], window: tuple[float, float], visit: RequestRecord
 ) -> Iterator[MeasuredStep]:
-    tokens = probe.visit_tokens
-    decoding = _decoding(probe, mean(stream.middle for stream in seen))
-    batch = replace(decoding, prompt_tokens=tokens, pairs=tokens * (tokens + 1) / 2, prompt_context=tokens, ending=1)
-    for visit in visits:
-        if visit.error is not None or visit.sent_s is None:
-            continue
-        sent_s, token_s = visit.sent_s, visit.token_times_s[0]
-        if window[0] <= sent_s and token_s < window[1]:
-            found_s = [_with_visit_s(stream.times_s, sent_s, token_s) for stream in seen]
-            took_s = [one_s for one_s in found_s if one_s is not None and one_s > 0]
-            if took_s:
-                yield MeasuredStep(batch, median(took_s))
+    if visit.error is not None or visit.sent_s is None:
+        return
+    sent_s, token_s = visit.sent_s, visit.token_times_s[0]
+    found_s = [_with_visit_s(stream.times_s, sent_s, token_s) for stream in seen]
+    took_s = [one_s for one_s in found_s if one_s is not None and one_s > 0]
+    if took_s and window[0] <= sent_s and token_s < window[1]:
+        tokens = probe.visit_tokens
+        pairs, context = tokens * (tokens + 1) / 2, mean(stream.middle for stream in seen)
+        batch = replace(_decoding(probe, context), prompt_tokens=tokens, pairs=pairs, prompt_context=tokens, ending=1)
+        yield MeasuredStep(batch, median(took_s))
 
 
 def _with_visit_s(times_s: Sequence[float], sent_s: float, token_s: float) -> float | None:

@@ -19,7 +19,7 @@ from scoot_ray.simulator.calibrate import Options, calibrate, measure_steps
 from scoot_ray.simulator.endpoint import EngineFacts, facts_from
 from scoot_ray.simulator.fitted import Fitted, LinearCost, boot_fitted, fit
 from scoot_ray.simulator.models import ModelShape
-from scoot_ray.simulator.probes import Limits, Probe, design, steps_of, with_visits
+from scoot_ray.simulator.probes import Limits, Probe, design, steps_of, with_visit
 from scoot_ray.simulator.service import Load, replay
 
 MODEL = ModelShape("small", 6, 512, 8, 8, 64, 1408, 8192, 2048)
@@ -105,14 +105,13 @@ async def test_a_small_engine_is_probed_within_its_limits() -> None:
     assert found.step_s(batch) == pytest.approx(small.step_s(batch), rel=0.05)
 
 
-async def test_visits_fall_where_all_streams_decode() -> None:
+async def test_a_visit_falls_where_all_streams_decode() -> None:
     probe, send = Probe(4, 16, 40, visit_tokens=128), Simulated(TRUTH)
-    visited = with_visits(probe, await send(probe))
+    visited = with_visit(probe, await send(probe))
     assert visited is not None
-    steps = steps_of(visited, await send(visited))
-    assert [step.batch.decodes for step in steps] == [4, 4]
-    for step in steps:
-        assert step.took_s == pytest.approx(TRUTH.step_s(step.batch), rel=0.02)
+    [step] = steps_of(visited, await send(visited))
+    assert (step.batch.decodes, step.batch.prompt_tokens) == (4, 128)
+    assert step.took_s == pytest.approx(TRUTH.step_s(step.batch), rel=0.02)
 
 
 def record(times_s: tuple[float, ...], error: str | None = None, output_tokens: int = 20) -> RequestRecord:
@@ -129,7 +128,7 @@ def test_merged_events_are_not_counted_as_steps() -> None:
 def test_failures_show_nothing() -> None:
     assert steps_of(Probe(1, 16, 1), [record((), error="empty", output_tokens=1)]) == ()
     assert steps_of(Probe(1, 16, 20), [record((), error="timeout")]) == ()
-    assert with_visits(Probe(1, 16, 20, visit_tokens=9), [record((), error="timeout")]) is None
+    assert with_visit(Probe(1, 16, 20, visit_tokens=9), [record((), error="timeout")]) is None
 
 
 def test_facts_are_read_from_what_vllm_answers() -> None:
