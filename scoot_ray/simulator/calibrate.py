@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 from statistics import median
 from typing import Any, Protocol
 
@@ -22,7 +21,7 @@ from scoot_ray.load.vocabulary import learn_vocabulary
 from scoot_ray.simulator.endpoint import EngineFacts, learn_facts
 from scoot_ray.simulator.fitted import Fitted, MeasuredStep, fit, predict_s
 from scoot_ray.simulator.models import ModelShape
-from scoot_ray.simulator.probes import Limits, Probe, design, steps_of, with_visit
+from scoot_ray.simulator.probes import Limits, Probe, design, step_of, with_visit
 
 _ASSUMED_SEQS, _ASSUMED_TOKENS = 128, 2048  # where neither the engine nor the user says
 _WARM_UP = (Probe(8, 64, 16), Probe(2, 512, 16), Probe(1, 16, 1))
@@ -100,9 +99,9 @@ async def measure_steps(send: Send, limits: Limits, repeats: int, say: Callable[
     for number, probe in enumerate(probes, start=1):
         say(f"{number}/{len(probes)}: {probe}")
         runs = [await _run(send, probe) for _ in range(repeats)]
-        for same in zip_longest(*runs):
-            found = sorted((step for step in same if step is not None), key=lambda step: step.took_s)
-            steps += found[len(found) // 2 :][:1]
+        seen = [step for step in runs if step is not None]
+        if seen:
+            steps.append(sorted(seen, key=lambda step: step.took_s)[len(seen) // 2])
     return steps
 
 
@@ -136,14 +135,14 @@ async def _calibrate(target: Target, options: Options, say: Callable[[str], None
     return Calibration(_machine(steps, facts, limits, options), tuple(steps), (*sender.notes, *_unsaid(facts)))
 
 
-async def _run(send: Send, probe: Probe) -> tuple[MeasuredStep, ...]:
+async def _run(send: Send, probe: Probe) -> MeasuredStep | None:
     records = await send(probe)
     if probe.visit_tokens:
         visited = with_visit(probe, records)
         if visited is None:
-            return ()
+            return None
         probe, records = visited, await send(visited)
-    return steps_of(probe, records)
+    return step_of(probe, records)
 
 
 class _Sender:

@@ -9,7 +9,7 @@ Three kinds, of which each tells what the others cannot:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import mean, median
@@ -107,22 +107,22 @@ def with_visit(probe: Probe, records: Sequence[RequestRecord]) -> Probe | None:
     return replace(probe, visit_s=begin_s + _WHEN * (end_s - begin_s))
 
 
-def steps_of(probe: Probe, records: Sequence[RequestRecord]) -> tuple[MeasuredStep, ...]:
-    """What the records of a probe, in the order of its requests, show; nothing where they show it badly."""
+def step_of(probe: Probe, records: Sequence[RequestRecord]) -> MeasuredStep | None:
+    """What the records of a probe, in the order of its requests, show; None where they do not show it well."""
     if probe.is_lone:
-        return tuple(_lone(probe, records))
+        return _lone(probe, records[0])
     window = _window(records[: probe.streams])
     if window is None:
-        return ()
+        return None
     whole = [_inside(record, window) for record in records[: probe.streams] if _is_whole(record)]
     seen = [stream for stream in whole if len(stream.times_s) >= _FEWEST_STEPS]
     if not seen:
-        return ()
+        return None
     if probe.visit_s is not None:
-        return tuple(_visit(probe, seen, window, records[probe.streams]))
+        return _visit(probe, seen, window, records[probe.streams])
     fullest = max(seen, key=lambda stream: len(stream.times_s))
     took_s = (fullest.times_s[-1] - fullest.times_s[0]) / (len(fullest.times_s) - 1)
-    return (MeasuredStep(_decoding(probe, fullest.middle), took_s),)
+    return MeasuredStep(_decoding(probe, fullest.middle), took_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,27 +137,25 @@ class _Stream:
         return self.first + len(self.times_s) / 2
 
 
-def _lone(probe: Probe, records: Sequence[RequestRecord]) -> Iterator[MeasuredStep]:
-    tokens = probe.prompt_tokens
-    batch = Batch(prompt_tokens=tokens, pairs=tokens * (tokens + 1) / 2, prompt_context=tokens, ending=1)
-    for record in records:
-        if record.error is None and record.sent_s is not None:
-            yield MeasuredStep(batch, record.token_times_s[0] - record.sent_s, from_sending=True)
+def _lone(probe: Probe, record: RequestRecord) -> MeasuredStep | None:
+    if record.error is not None or record.sent_s is None:
+        return None
+    batch = _with_prompt(Batch(), probe.prompt_tokens)
+    return MeasuredStep(batch, record.token_times_s[0] - record.sent_s, from_sending=True)
 
 
 def _visit(
     probe: Probe, seen: Sequence[_Stream], window: tuple[float, float], visit: RequestRecord
-) -> Iterator[MeasuredStep]:
+) -> MeasuredStep | None:
     if visit.error is not None or visit.sent_s is None:
-        return
+        return None
     sent_s, token_s = visit.sent_s, visit.token_times_s[0]
     found_s = [_with_visit_s(stream.times_s, sent_s, token_s) for stream in seen]
     took_s = [one_s for one_s in found_s if one_s is not None and one_s > 0]
-    if took_s and window[0] <= sent_s and token_s < window[1]:
-        tokens = probe.visit_tokens
-        pairs, context = tokens * (tokens + 1) / 2, mean(stream.middle for stream in seen)
-        batch = replace(_decoding(probe, context), prompt_tokens=tokens, pairs=pairs, prompt_context=tokens, ending=1)
-        yield MeasuredStep(batch, median(took_s))
+    if not took_s or sent_s < window[0] or token_s >= window[1]:
+        return None
+    decoding = _decoding(probe, mean(stream.middle for stream in seen))
+    return MeasuredStep(_with_prompt(decoding, probe.visit_tokens), median(took_s))
 
 
 def _with_visit_s(times_s: Sequence[float], sent_s: float, token_s: float) -> float | None:
@@ -176,6 +174,12 @@ def _with_visit_s(times_s: Sequence[float], sent_s: float, token_s: float) -> fl
 def _decoding(probe: Probe, generated: float) -> Batch:
     context = round(probe.streams * (probe.prompt_tokens + generated))
     return Batch(decodes=probe.streams, decode_context=context)
+
+
+def _with_prompt(batch: Batch, tokens: int) -> Batch:
+    """The batch with a whole prompt in it."""
+    pairs = tokens * (tokens + 1) / 2
+    return replace(batch, prompt_tokens=tokens, pairs=pairs, prompt_context=tokens, ending=1)
 
 
 def _window(records: Sequence[RequestRecord]) -> tuple[float, float] | None:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoot_ray.cli import main
 from scoot_ray.load.arrivals import Schedule
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.target import Target
 from scoot_ray.load.trace import RequestRecord
 from scoot_ray.simulator.batch import Batch
-from scoot_ray.simulator.calibrate import Options, calibrate, measure_steps
+from scoot_ray.simulator.calibrate import CalibrationFailed, Options, calibrate, measure_steps
 from scoot_ray.simulator.endpoint import EngineFacts, facts_from
-from scoot_ray.simulator.fitted import Fitted, LinearCost, boot_fitted, fit
+from scoot_ray.simulator.fitted import Fitted, LinearCost, boot_fitted, fit, read_fitted
 from scoot_ray.simulator.models import ModelShape
-from scoot_ray.simulator.probes import Limits, Probe, design, steps_of, with_visit
+from scoot_ray.simulator.probes import Limits, Probe, design, step_of, with_visit
 from scoot_ray.simulator.service import Load, replay
 
 MODEL = ModelShape("small", 6, 512, 8, 8, 64, 1408, 8192, 2048)
@@ -36,6 +44,14 @@ TRUTH = Fitted(
     default_max_num_seqs=128,
     default_max_num_batched_tokens=2048,
 )
+CONFIG = {
+    "num_attention_heads": MODEL.heads,
+    "num_hidden_layers": MODEL.layers,
+    "hidden_size": MODEL.hidden,
+    "intermediate_size": MODEL.intermediate,
+    "vocab_size": MODEL.vocabulary,
+    "max_position_embeddings": MODEL.max_model_len,
+}
 LIMITS = Limits(max_model_len=2048, kv_cache_tokens=80_000, max_num_seqs=128, max_num_batched_tokens=2048)
 
 
@@ -109,7 +125,8 @@ async def test_a_visit_falls_where_all_streams_decode() -> None:
     probe, send = Probe(4, 16, 40, visit_tokens=128), Simulated(TRUTH)
     visited = with_visit(probe, await send(probe))
     assert visited is not None
-    [step] = steps_of(visited, await send(visited))
+    step = step_of(visited, await send(visited))
+    assert step is not None
     assert (step.batch.decodes, step.batch.prompt_tokens) == (4, 128)
     assert step.took_s == pytest.approx(TRUTH.step_s(step.batch), rel=0.02)
 
@@ -120,14 +137,15 @@ def record(times_s: tuple[float, ...], error: str | None = None, output_tokens: 
 
 def test_merged_events_are_not_counted_as_steps() -> None:
     every = tuple(0.1 + 0.01 * step for step in range(20))
-    [step] = steps_of(Probe(2, 16, 20), [record(every), record(every[::2])])
+    step = step_of(Probe(2, 16, 20), [record(every), record(every[::2])])
+    assert step is not None
     assert step.took_s == pytest.approx(0.01)
-    assert steps_of(Probe(2, 16, 20), [record(every[::2]), record(every[::2])]) == ()
+    assert step_of(Probe(2, 16, 20), [record(every[::2]), record(every[::2])]) is None
 
 
 def test_failures_show_nothing() -> None:
-    assert steps_of(Probe(1, 16, 1), [record((), error="empty", output_tokens=1)]) == ()
-    assert steps_of(Probe(1, 16, 20), [record((), error="timeout")]) == ()
+    assert step_of(Probe(1, 16, 1), [record((), error="empty", output_tokens=1)]) is None
+    assert step_of(Probe(1, 16, 20), [record((), error="timeout")]) is None
     assert with_visit(Probe(1, 16, 20, visit_tokens=9), [record((), error="timeout")]) is None
 
 
@@ -149,3 +167,69 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
     target = Target(("http://127.0.0.1:9",), "m")
     with pytest.raises(LoadError, match="base_url"):
         calibrate(target, Options(MODEL), lambda _: None)
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    body = await request.json()
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(body["max_tokens"]):
+        await asyncio.sleep(0.002)
+        await response.write(b'data: {"choices": [{"text": "a "}]}\n\n')
+    await response.write(b"data: [DONE]\n\n")
+    return response
+
+
+async def facts(request: web.Request) -> web.Response:
+    answers = {
+        "/v1/models": '{"data": [{"max_model_len": 80}]}',
+        "/metrics": 'vllm:cache_config_info{block_size="16",num_gpu_blocks="20"} 1.0\n',
+        "/server_info": '{"vllm_config": {"scheduler_config": {"max_num_seqs": 2, "max_num_batched_tokens": 64}}}',
+    }
+    return web.Response(text=answers[request.path])
+
+
+@asynccontextmanager
+async def endpoint(complete: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/v1/completions", complete)
+    for path in ("/v1/models", "/metrics", "/server_info"):
+        app.router.add_get(path, facts)
+    async with TestServer(app) as server:
+        yield str(server.make_url(""))
+
+
+async def test_the_verb_writes_a_machine_and_prints_one_document(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    out = tmp_path / "machine.json"
+    async with endpoint(stream) as url:
+        where = ["--base-url", url, "--model", "m", "--model-path", str(tmp_path)]
+        arguments = ["calibrate", *where, "--out", str(out), "--repeats", "1", "--start-s", "7", "--json"]
+        result = await asyncio.to_thread(CliRunner().invoke, main, arguments)
+    assert result.exit_code == 0, result.stderr
+    document, machine = json.loads(result.stdout), read_fitted(out)
+    assert document["machine"] == asdict(machine)
+    assert {step["step"] for step in document["steps"]} >= {"a prompt of 16, from sending"}
+    assert (machine.default_max_num_seqs, machine.default_max_num_batched_tokens) == (2, 64)
+    assert (machine.default_block_size, machine.start_s) == (16, 7.0)
+    assert machine.kv_cache_bytes == 320 * MODEL.kv_bytes_per_token()
+    assert any("/tokenize" in note for note in document["notes"])
+
+
+async def test_an_engine_that_never_answers_is_given_up() -> None:
+    async def never(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with endpoint(never) as url:
+        with pytest.raises(CalibrationFailed, match="not done after"):
+            await asyncio.to_thread(calibrate, Target((url,), "m"), Options(MODEL, deadline_s=0.5), lambda _: None)
+
+
+async def test_an_engine_that_only_refuses_is_said_to() -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503)
+
+    async with endpoint(refuse) as url:
+        with pytest.raises(CalibrationFailed, match="http_503"):
+            await asyncio.to_thread(calibrate, Target((url,), "m"), Options(MODEL), lambda _: None)
