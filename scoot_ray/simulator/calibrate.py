@@ -17,7 +17,7 @@ from scoot_ray.load.prompts import TokenPrompts
 from scoot_ray.load.replay import ReplayResult, replay
 from scoot_ray.load.target import Target, open_session
 from scoot_ray.load.trace import RequestRecord
-from scoot_ray.load.vocabulary import learn_vocabulary
+from scoot_ray.load.vocabulary import Vocabulary, learn_vocabulary
 from scoot_ray.simulator.endpoint import EngineFacts, learn_facts
 from scoot_ray.simulator.fitted import Fitted, MeasuredStep, fit, predict_s
 from scoot_ray.simulator.models import ModelShape
@@ -124,14 +124,16 @@ async def _calibrate(target: Target, options: Options, say: Callable[[str], None
         async with asyncio.timeout(options.deadline_s), open_session(target) as session:
             facts = _settled(await learn_facts(session, target.base_urls[0]), options)
             limits = _limits(facts, options.model)
-            sender = await _Sender.make(target, session)
+            vocabulary = await learn_vocabulary(session, target.base_urls[0], target.model)
+            sender = _Sender(target, session, vocabulary)
             for probe in _WARM_UP:
                 await sender(probe)
             steps = await measure_steps(sender, limits, options.repeats, say)
     except TimeoutError as error:
         raise CalibrationFailed(f"not done after {options.deadline_s:g} s; a longer --deadline is allowed") from error
-    if not steps:
-        raise CalibrationFailed(f"no step could be measured: {sender.why or 'streams ended at once'}")
+    if not any(step.from_sending for step in steps) or not any(step.batch.decodes for step in steps):
+        reason = sender.why or "tokens did not come one by one"
+        raise CalibrationFailed(f"neither prompts alone nor streams alone make a calibration: {reason}")
     return Calibration(_machine(steps, facts, limits, options), tuple(steps), (*sender.notes, *_unsaid(facts)))
 
 
@@ -148,23 +150,21 @@ async def _run(send: Send, probe: Probe) -> MeasuredStep | None:
 class _Sender:
     """Sends probes to an endpoint, with new prompts every time, and remembers what was odd."""
 
-    def __init__(self, target: Target, session: aiohttp.ClientSession, token_ids: Sequence[int]) -> None:
-        self._target, self._session, self._token_ids = target, session, token_ids
+    def __init__(self, target: Target, session: aiohttp.ClientSession, vocabulary: Vocabulary) -> None:
+        self._target, self._session, self._vocabulary = target, session, vocabulary
         self._late = 0
-        self.notes: tuple[str, ...] = ()
         self.why: str | None = None
 
-    @classmethod
-    async def make(cls, target: Target, session: aiohttp.ClientSession) -> _Sender:
-        vocabulary = await learn_vocabulary(session, target.base_urls[0], target.model)
-        sender = cls(target, session, vocabulary.token_ids)
-        sender.notes = (vocabulary.note,) if vocabulary.note else ()
-        return sender
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the user."""
+        late = (f"{self._late} loads were not sent or read on time: this machine is busy",) if self._late else ()
+        return (self._vocabulary.note, *late) if self._vocabulary.note else late
 
     async def __call__(self, probe: Probe) -> Sequence[RequestRecord]:
         """Send them and wait for the last."""
         salt = secrets.token_hex(8)  # no prompt is met again in the prefix cache
-        maker = CallMaker(self._target.model, TokenPrompts(self._token_ids, 0, salt), salt)
+        maker = CallMaker(self._target.model, TokenPrompts(self._vocabulary.token_ids, 0, salt), salt)
         plan = [
             ScheduledCall(row, request.timestamp_s, maker.make(request, row, str(row)))
             for row, request in enumerate(probe.requests)
@@ -175,10 +175,7 @@ class _Sender:
 
     def _remember(self, result: ReplayResult) -> None:
         self.why = next((record.error for record in result.records if record.error), self.why)
-        if not result.audit.valid:
-            self._late += 1
-            others = tuple(note for note in self.notes if "on time" not in note)
-            self.notes = (*others, f"{self._late} loads were not sent or read on time: this machine is busy")
+        self._late += not result.audit.valid
 
 
 def describe(step: MeasuredStep) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.simulator.report import METRICS, Row, agreement, markdown
 
+from benchmarks.simulator.report import METRICS, Row, agreement, markdown
 from scoot_ray.search import Config
 
 
