@@ -29,7 +29,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Booted:
-    """An engine that is ready: ``start_s`` seconds after its start, with ``blocks`` of KV cache in each replica."""
+    """An engine that is ready: ``start_s`` seconds after its start, with ``blocks`` of KV cache in each replica.
+
+    A client waits ``request_s`` more than the engine's steps take.
+    """
 
     settings: Settings
     version: Version
@@ -38,6 +41,7 @@ class Booted:
     start_s: float
     log: tuple[str, ...]
     memory: Memory | None = None
+    request_s: float = 0.0
 
 
 class StartRefused(Exception):  # noqa: N818 - says what happened
