@@ -101,6 +101,11 @@ class Exchange:
                     timer.cancel()
         return self._record()
 
+    def catch_up(self, before_s: float) -> None:
+        """Look into what has been received before ``before_s`` and not been looked into."""
+        if self._tap is not None:
+            self._tap.settle_old(before_s)
+
     def expire(self, reason: str) -> None:
         """Give the request up at once, with ``reason`` as its error. A finished one stays as it is."""
         if self._tap is not None:
