@@ -29,7 +29,7 @@ import aiohttp
 from scoot_ray.load.answer import read_answer
 from scoot_ray.load.loop import Clock
 from scoot_ray.load.plan import ScheduledCall
-from scoot_ray.load.sse import DONE, Event, EventParser, has_content, is_error, usage_of
+from scoot_ray.load.sse import DONE, Event, EventParser, Repeats, has_content, is_error, usage_of
 from scoot_ray.load.stream import Marks, StreamTap
 from scoot_ray.load.target import Target
 from scoot_ray.load.trace import CANCELLED, RequestRecord, Usage
@@ -45,9 +45,9 @@ class Exchange:
     """One request under way: what has been seen of it, and when. Run it once."""
 
     __slots__ = (
-        "_clock", "_done_s", "_error", "_expired", "_last_event_s", "_last_piece_s", "_leave", "_parser", "_replica",
-        "_scheduled", "_scheduled_s", "_scope", "_sent_s", "_status", "_tap", "_target", "_token_times_s", "_usage", "_waited_s",
-        "_watch",
+        "_clock", "_done_s", "_error", "_expired", "_last_event_s", "_last_piece_s", "_leave", "_parser", "_repeats",
+        "_replica", "_scheduled", "_scheduled_s", "_scope", "_sent_s", "_status", "_tap", "_target", "_token_times_s",
+        "_usage", "_waited_s", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +66,7 @@ class Exchange:
         self._replica = replica
         self._waited_s = waited_s
         self._parser = EventParser()
+        self._repeats = Repeats()
         self._tap: StreamTap | None = None
         self._scope: asyncio.Timeout | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -99,6 +100,11 @@ class Exchange:
                 if timer is not None:
                     timer.cancel()
         return self._record()
+
+    def catch_up(self, before_s: float) -> None:
+        """Look into what has been received before ``before_s`` and not been looked into."""
+        if self._tap is not None:
+            self._tap.settle_old(before_s)
 
     def expire(self, reason: str) -> None:
         """Give the request up at once, with ``reason`` as its error. A finished one stays as it is."""
@@ -158,14 +164,19 @@ class Exchange:
         if self._done_s is not None or self._error is not None:
             return
         self._last_event_s = at_s
-        if event.data == DONE:
+        if event in self._repeats:
+            self._token_times_s.append(at_s)
+        elif event.data == DONE:
             self._finish(at_s)
         elif is_error(event):
             self._fail("in_stream")
         else:
-            self._usage = usage_of(event) or self._usage
+            usage = usage_of(event)
+            self._usage = usage or self._usage
             if has_content(event):
                 self._token_times_s.append(at_s)
+                if usage is None:
+                    self._repeats.learn(event)
 
     def _finish(self, now_s: float) -> None:
         if not self._token_times_s:

@@ -29,6 +29,8 @@ TICK_S = 0.1
 
 RECENT = 32
 """Successes that the latencies shown meanwhile are taken from."""
+CATCH_UP_S = 1.0
+"""How long what a stream has sent may wait to be looked into, where nothing calls for it."""
 
 DRAIN_S = 120.0
 _LEAD_S = 0.05  # between the start and the first moment anything can be due
@@ -183,6 +185,8 @@ class _Flight:
                 self._give_up(reason)
             elif not self._sending and time.monotonic() > self.all_sent_s + drain_s:
                 self._give_up(DRAIN)
+            for exchange in self._in_flight:
+                exchange.catch_up(time.monotonic() - CATCH_UP_S)
             self._tell()
         self._tell()
 

@@ -18,9 +18,9 @@ DONE = b"[DONE]"
 _CONTENT = re.compile(rb'"(?:content|text|reasoning|reasoning_content)"\s*:\s*"(?!")')
 _ERROR = re.compile(rb'"error"\s*:\s*(?!null)[^\s]|"object"\s*:\s*"error"|"finish_reason"\s*:\s*"(?:error|abort)"')
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
-_PLAIN = re.compile(rb"data: ?([^\r\n]*)\n\n")
-"""An event as servers nearly always write it."""
+_STRING_END = re.compile(rb'(?:[^"\\]|\\.)*')
 _LINE = re.compile(rb"([^\r\n]*)(?:\r\n|\n|\r)")
+_BACKSLASH = ord("\\")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -53,19 +53,16 @@ class EventParser:
         if self._after_cr:
             at = chunk.startswith(b"\n")  # the second half of a CRLF whose first half has ended the line already
             self._after_cr = False
+        elif self._started and not self._data and not self._kind:
+            events, at = _plain(buffer, known)
         while at < len(buffer):
-            found = _PLAIN.match(buffer, at) if self._between else None
-            if found is not None:
-                at = found.end()
-                events.append(Event(b"", found[1], at - known))
-                continue
             line = _LINE.match(buffer, at)
             if line is None:
                 self._rest = buffer[at:]
                 break
             at = line.end()
             self._after_cr = at == len(buffer) and buffer.endswith(b"\r")
-            if (event := self._line(line[1], at - known)) is not None:
+            if (event := self._line(line[1], line.end(1) + 1 - known)) is not None:
                 events.append(event)
         return events
 
@@ -73,11 +70,6 @@ class EventParser:
         """Return the event that the end of the stream completes: one whose blank line never came."""
         event = self._line(b"", 0)
         return [] if event is None else [event]
-
-    @property
-    def _between(self) -> bool:
-        """True between two events, where a plain one may follow."""
-        return self._started and not self._data and not self._kind
 
     def _line(self, line: bytes, end: int) -> Event | None:
         if not self._started:
@@ -95,6 +87,63 @@ class EventParser:
         event = Event(self._kind, b"\n".join(self._data), end) if self._data else None
         self._kind, self._data = b"", []
         return event
+
+
+def _plain(buffer: bytes, known: int) -> tuple[list[Event], int]:
+    """Return the events up to the first that servers seldom write so, and where that begins.
+
+    Plain is one line of data and a blank one, ended by LF. ``known`` bytes of the buffer had come before.
+    """
+    events: list[Event] = []
+    at = 0
+    if b"\r" in buffer:
+        return events, at
+    parts = buffer.split(b"\n\n")
+    for part in parts[:-1]:
+        if not part.startswith(b"data: ") or b"\n" in part:
+            break
+        at += len(part) + 2
+        events.append(Event(b"", part[6:], at - known))
+    return events, at
+
+
+class Repeats:
+    """Recognizes, at little cost, events that differ from an earlier one in their text alone.
+
+    A stream's events are the same up to the text and behind it. One that is, with no quote between, has the same
+    structure: a text that is not empty, and whatever else the earlier one had.
+    """
+
+    __slots__ = ("_head", "_learned", "_tail")
+
+    MOST_LESSONS = 4
+    """Streams whose every event differs elsewhere too are not worth learning."""
+
+    def __init__(self) -> None:
+        self._head = self._tail = b""
+        self._learned = 0
+
+    def __contains__(self, event: Event) -> bool:
+        data, head, tail = event.data, self._head, self._tail
+        stop = len(data) - len(tail)
+        return (
+            stop > len(head) > 0
+            and data.startswith(head)
+            and data.endswith(tail)
+            and data.find(b'"', len(head), stop) < 0
+            and data[stop - 1] != _BACKSLASH
+            and not event.kind
+        )
+
+    def learn(self, event: Event) -> None:
+        """Remember an event with content (and no error or usage)."""
+        found = _CONTENT.search(event.data)
+        if found is None or event.kind or self._learned >= self.MOST_LESSONS:
+            return
+        self._learned += 1
+        end = _STRING_END.match(event.data, found.end())
+        if end is not None:
+            self._head, self._tail = event.data[: found.end()], event.data[end.end() :]
 
 
 def has_content(event: Event) -> bool:

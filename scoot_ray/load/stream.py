@@ -27,6 +27,7 @@ MOST_PENDING = 256
 
 _MANY_BYTES = 1 << 15  # well below what makes aiohttp pause a connection
 _SMALL_BYTES = 32  # less than an event: the end of a stream, or of something cut
+_LAST = b"\r\n\r\n"  # how a chunked body ends, and hardly anything else
 _BUFFER = memoryview(bytearray(1 << 18))  # filled and copied within one callback, so all streams can share it
 
 
@@ -73,6 +74,12 @@ class StreamTap(asyncio.BufferedProtocol):
         if not self._over.done():
             self._over.set_result(None)
 
+    def settle_old(self, before_s: float) -> None:
+        """Look soon into what has been waiting since ``before_s``: whatever it is, it must not wait for ever."""
+        if self._pending and not self._queued and self._pending[0][0] < before_s:
+            self._queued = True
+            self._clock.when_idle(self.settle)
+
     def settle(self) -> None:
         """Look into all that has been read so far."""
         self._queued = False
@@ -93,7 +100,7 @@ class StreamTap(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Keep what was read, and when."""
         piece = bytes(_BUFFER[:nbytes])
-        telling = nbytes < _SMALL_BYTES or b"[DONE]" in piece or b"error" in piece
+        telling = nbytes < _SMALL_BYTES or piece.endswith(_LAST) or b"[DONE]" in piece or b"error" in piece
         pending = self._pending
         pending.append((self._clock.in_callback(), piece, telling))
         if len(pending) >= MOST_PENDING:

@@ -37,7 +37,7 @@ def test_its_own_flags_and_the_engines_are_told_apart() -> None:
 
 
 def test_a_measured_machine_needs_no_accelerator(tmp_path: Path) -> None:
-    fitted = Fitted(base_s=1e-3, per_token_s=1e-5, kv_cache_bytes=1e9)
+    fitted = Fitted(1e-3, 0.0, 1e-5, 0.0, 0.0, kv_cache_bytes=1e9)
     fitted.write(tmp_path / "fitted.json")
     options = read_arguments(["--model", "Llama-2-7b-hf", "--sim-calibration", str(tmp_path / "fitted.json")])
     assert options.service.machine == fitted
