@@ -86,10 +86,18 @@ def boot(model: ModelShape, machine: Machine, version: Version, config: Config) 
 
 def refusals(settings: Settings, model: ModelShape, gpus: int, version: Version) -> Iterator[str]:
     """What the engine's configuration refuses, in the order in which it looks; each as the end of a traceback."""
-    tokens, seqs, length = settings.max_num_batched_tokens, settings.max_num_seqs, settings.max_model_len
     for name in _COUNTS:
         if getattr(settings, name) < 1:
             yield f"ValidationError: 1 validation error: {name}: Input should be greater than or equal to 1"
+    yield from _of_model(settings, model, gpus, version)
+    yield from _of_scheduler(settings)
+    if settings.block_size not in BLOCK_SIZES[version]:
+        yield f"ValueError: No common block size for {settings.block_size} (FLASH_ATTN: [MultipleOf(base=16)])."
+
+
+def _of_model(settings: Settings, model: ModelShape, gpus: int, version: Version) -> Iterator[str]:
+    """What does not go with the model or the machine."""
+    length = settings.max_model_len
     if length > model.max_model_len:
         yield (
             f"ValueError: User-specified max_model_len ({length}) is greater than the derived max_model_len "
@@ -102,6 +110,16 @@ def refusals(settings: Settings, model: ModelShape, gpus: int, version: Version)
         yield "NotImplementedError: Pipeline parallelism is not supported yet."
     if settings.gpus > gpus:
         yield _too_few_gpus(settings.gpus, gpus, version)
+    if model.heads % settings.tensor_parallel_size:
+        yield (
+            f"ValueError: Total number of attention heads ({model.heads}) must be divisible by tensor parallel size "
+            f"({settings.tensor_parallel_size})."
+        )
+
+
+def _of_scheduler(settings: Settings) -> Iterator[str]:
+    """What does not go together."""
+    tokens, seqs, length = settings.max_num_batched_tokens, settings.max_num_seqs, settings.max_model_len
     if tokens < length and not settings.enable_chunked_prefill:
         yield (
             f"ValueError: max_num_batched_tokens ({tokens}) is smaller than max_model_len ({length}). This effectively "
@@ -115,13 +133,6 @@ def refusals(settings: Settings, model: ModelShape, gpus: int, version: Version)
             f"ValueError: long_prefill_token_threshold ({settings.long_prefill_token_threshold}) cannot be greater "
             f"than the max_model_len ({length})."
         )
-    if model.heads % settings.tensor_parallel_size:
-        yield (
-            f"ValueError: Total number of attention heads ({model.heads}) must be divisible by tensor parallel size "
-            f"({settings.tensor_parallel_size})."
-        )
-    if settings.block_size not in BLOCK_SIZES[version]:
-        yield f"ValueError: No common block size for {settings.block_size} (FLASH_ATTN: [MultipleOf(base=16)])."
 
 
 def _too_few_gpus(wanted: int, gpus: int, version: Version) -> str:

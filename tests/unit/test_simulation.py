@@ -145,7 +145,7 @@ def test_where_nothing_is_served_in_time_it_stalls(tmp_path: Path, document: dic
     [
         ({"hardware": {"accelerator": "A1000"}}, "engine.hardware: 'A1000': allowed are A10"),
         ({"hardware": {"count": 2}}, "engine.hardware: give accelerator (and count), or calibration"),
-        ({"hardware": {"calibration": "none.json"}}, "engine.hardware.calibration: none.json: not a calibration"),
+        ({"hardware": {"calibration": "none.json"}}, "engine.hardware.calibration: none.json: cannot be read"),
         ({"model": "gpt-7"}, "engine.model: 'gpt-7': allowed are meta-llama/Llama-2-7b-hf"),
         ({"version": "0.5"}, "engine.version: '0.5'"),
         ({"python": "python"}, "engine: python goes with kind: vllm"),

@@ -1,18 +1,12 @@
-"""study.yaml -> frozen Study. The only place that reads configuration; everything wrong with it is found here.
-
-A mistake raises StudyError with one line: file, key, value, what is allowed.
-"""
+"""The sections of a study file: frozen, strict, unknown keys refused."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -20,7 +14,6 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
@@ -40,7 +33,9 @@ class StudyError(ValueError):
     """The study cannot be used; the message is one line for its author."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """What all sections have in common."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -61,13 +56,13 @@ def _moment(value: object) -> object:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-class FromEnvironment(_Section):
+class FromEnvironment(Section):
     """A secret: only the name of the variable that holds it is ever written down."""
 
     from_env: str
 
 
-class Hardware(_Section):
+class Hardware(Section):
     """What a simulated engine runs on: accelerators of the catalogue, or a machine that ``calibrate`` has measured."""
 
     accelerator: str | None = None
@@ -85,7 +80,7 @@ class Hardware(_Section):
         return self
 
 
-class Engine(_Section):
+class Engine(Section):
     """What serves the model, and how it is started. The last four go with kind ``simulated`` alone."""
 
     kind: Literal["vllm", "simulated"] = "vllm"
@@ -139,7 +134,7 @@ class Engine(_Section):
         return filled
 
 
-class Resources(_Section):
+class Resources(Section):
     """What Ray reserves for one evaluation, all replicas together."""
 
     gpus: Annotated[int, Field(ge=0)] = 0
@@ -148,7 +143,7 @@ class Resources(_Section):
     labels: dict[str, str] = {}
 
 
-class Arrivals(_Section):
+class Arrivals(Section):
     """When requests are sent."""
 
     process: Literal["poisson", "gamma", "constant", "recorded", "ramp"] = "poisson"
@@ -176,7 +171,7 @@ class Arrivals(_Section):
         return self.rate if self.rate is None or self.end_rate is None else (self.rate + self.end_rate) / 2
 
 
-class Workload(_Section):
+class Workload(Section):
     """The service's own traffic."""
 
     trace: str
@@ -191,14 +186,14 @@ class Workload(_Section):
     request_timeout_s: PositiveFloat = 300.0
 
 
-class ObjectiveSpec(_Section):
+class ObjectiveSpec(Section):
     """One metric and the way it should go."""
 
     metric: str
     direction: Literal["minimize", "maximize"]
 
 
-class ParameterSpec(_Section):
+class ParameterSpec(Section):
     """One parameter of the search space."""
 
     type: Literal["integer", "float", "choice", "boolean"]
@@ -216,7 +211,7 @@ class ParameterSpec(_Section):
         return value
 
 
-class Budget(_Section):
+class Budget(Section):
     """How much may be spent. The default configuration counts; confirmation and failures of ours do not."""
 
     observations: PositiveInt = 30
@@ -231,14 +226,14 @@ class Budget(_Section):
         return max(0, self.observations - log.spent)
 
 
-class Confirmation(_Section):
+class Confirmation(Section):
     """How the winners are proved."""
 
     finalists: Annotated[int, Field(ge=0)] = 3
     arrival_orders: PositiveInt = 5
 
 
-class Study(_Section):
+class Study(Section):
     """Everything that defines a study. Two equal studies with equal logs make the same suggestions."""
 
     schema_version: Literal[1] = 1
@@ -288,97 +283,3 @@ class Study(_Section):
         if self.tuner not in TUNERS:
             raise ValueError(f"tuner: {self.tuner!r} is not available; choose one of {', '.join(TUNERS)}")
         return self
-
-
-def read_study(path: Path) -> Study:
-    """Read and check a study file.
-
-    Relative paths in it (trace, model, engine.python, output) are resolved: see ``resolved``.
-
-    Raises:
-        StudyError: one line with file, key, value and what is allowed.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise StudyError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-    return parse_study(text, str(path))
-
-
-def parse_study(text: str, where: str) -> Study:
-    """The same for a text; ``where`` names it in errors.
-
-    Raises:
-        StudyError: as read_study.
-    """
-    document = _load(text, where)
-    try:
-        return Study.model_validate(document)
-    except ValidationError as error:
-        raise StudyError(f"{where}: {_one_line(error, document)}") from error
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice, where plain YAML keeps the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _load(text: str, where: str) -> dict[str, Any]:
-    try:
-        document = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{where}:{mark.line + 1}" if mark else where
-        raise StudyError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    except (RecursionError, TypeError, ValueError) as error:
-        raise StudyError(f"{where}: not a plain YAML mapping: {error}") from error
-    if not isinstance(document, dict):
-        raise StudyError(f"{where}: a study is a mapping of keys such as name, engine, workload; this is not")
-    return document
-
-
-def _one_line(error: ValidationError, document: Mapping[str, Any]) -> str:
-    """The first thing wrong, as ``key: value: what is allowed``. Unknown keys go first: they explain missing ones."""
-    errors = error.errors(include_url=False)
-    first = next((entry for entry in errors if entry["type"] == "extra_forbidden"), errors[0])
-    key = _key(first["loc"], document)
-    if first["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_nearest(first['loc'])}"
-    if first["type"] == "missing":
-        return f"{key}: missing; it is required"
-    message = first["msg"].removeprefix("Value error, ")
-    if key == "warm_start":
-        message = "warm starts are not available yet; leave it empty"
-    if not first["loc"] or isinstance(first["input"], dict | BaseModel):
-        return f"{key}: {message}" if key else message
-    return f"{key}: {first['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def _key(loc: tuple[int | str, ...], document: Mapping[str, Any]) -> str:
-    """The location as the author wrote it; pydantic's own names of union members are left out."""
-    node: Any = document
-    parts: list[str] = []
-    for index, part in enumerate(loc):
-        inside = isinstance(node, Mapping) and any(_same(part, key) for key in node)
-        if inside or isinstance(node, list) or (index == len(loc) - 1 and isinstance(node, Mapping)):
-            parts.append(str(part))
-            node = next((node[key] for key in node if _same(part, key)), None) if isinstance(node, Mapping) else None
-    return ".".join(parts)
-
-
-def _same(part: int | str, key: object) -> bool:
-    return str(key).lstrip("-").replace("-", "_") == str(part).replace("-", "_")
-
-
-def _nearest(loc: tuple[int | str, ...]) -> str:
-    known = sorted({name for section in _Section.__subclasses__() for name in section.model_fields})
-    close = difflib.get_close_matches(str(loc[-1]), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known keys are {', '.join(Study.model_fields)}"

@@ -1,0 +1,31 @@
+"""study.yaml -> frozen Study. The only place that reads configuration; everything wrong with it is found here.
+
+A mistake raises StudyError with one line: file, key, value, what is allowed.
+"""
+
+from scoot_ray.study.reading import parse_study, read_study
+from scoot_ray.study.sections import (
+    MAX_RATE,
+    Budget,
+    Confirmation,
+    Engine,
+    FromEnvironment,
+    ParameterSpec,
+    Resources,
+    Study,
+    StudyError,
+)
+
+__all__ = [
+    "MAX_RATE",
+    "Budget",
+    "Confirmation",
+    "Engine",
+    "FromEnvironment",
+    "ParameterSpec",
+    "Resources",
+    "Study",
+    "StudyError",
+    "parse_study",
+    "read_study",
+]
