@@ -156,13 +156,13 @@ class _Run:
         self.notes["dropped"], self.notes["clipped"] = chosen.dropped, chosen.clipped
         arrivals = workload.arrivals
         timetable = schedule(
-            Arrivals(arrivals.process, rate, arrivals.burstiness, arrivals.time_scale),
+            Arrivals(arrivals.process, rate, arrivals.burstiness, arrivals.time_scale, arrivals.end_rate),
             chosen.requests,
             duration_s=workload.duration_s,
             seed=self.study.seed,
             order=order,
         )
-        load = Load(chosen.requests, timetable, workload.request_timeout_s)
+        load = Load(chosen.requests, timetable, workload.request_timeout_s, workload.sessions, workload.think_s)
         replayed = replay(booted, count, load, self.service.noise, (self.study.seed, self.trial.id, order))
         self.timings["load_s"] = self.timings.get("load_s", 0.0) + replayed.virtual_s
         return replayed, metrics_of(replayed.records, offered_s=timetable.span_s, goodput=self.goodput)

@@ -91,10 +91,11 @@ class SimulatedEngine:
         self._look_ahead(now_s)
         return finished
 
-    def abort(self, sequence: Sequence) -> None:
+    def abort(self, sequence: Sequence, now_s: float) -> None:
         """Give a request up."""
         self.scheduler.abort(sequence)
         self._blocked = False
+        self._look_ahead(now_s)
 
     def _begin(self, now_s: float) -> bool:
         """Begin a step in the first free lane with something to compute."""

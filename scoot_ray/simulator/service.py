@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Series
 from dataclasses import dataclass, field
 
 from scoot_ray.engine.launch import replicas
 from scoot_ray.load.arrivals import Schedule
+from scoot_ray.load.plan import Sessions
 from scoot_ray.load.selection import BLOCK_TOKENS
-from scoot_ray.load.trace import Request, RequestRecord, Usage
+from scoot_ray.load.trace import CANCELLED, Request, RequestRecord, Usage
 from scoot_ray.search import Config
 from scoot_ray.simulator.boot import Booted, Machine, boot
 from scoot_ray.simulator.engine import SimulatedEngine
@@ -17,7 +19,7 @@ from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.noise import Noise
 from scoot_ray.simulator.sequences import Sequence
 from scoot_ray.simulator.settings import NEWEST, Version
-from scoot_ray.simulator.virtual import Arrival, round_robin, serve
+from scoot_ray.simulator.virtual import Arrival, Served, round_robin, serve
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,16 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is offered in one replay: which request arrives when, and how long each may take."""
+    """What is offered in one replay: which request arrives when, and how long each may take.
+
+    With ``sessions`` wait, a turn comes ``think_s`` after the answer before it, but not before its own time.
+    """
 
     requests: Series[Request]
     schedule: Schedule
     timeout_s: float
+    sessions: Sessions = "independent"
+    think_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +99,8 @@ def replay(booted: Booted, count: int, load: Load, noise: float, seed: tuple[int
 
     served = serve(engines, _arrivals(load), load.timeout_s, route if ranks > 1 else round_robin)
     records = tuple(
-        _record(sequence, sequence.index in served.given_up, booted, sequence.index % count)
-        for sequence in served.sequences
+        _record(sequence, _error(sequence, served, load), booted, number % count)
+        for number, sequence in sorted(served.sequences.items())
     )
     return Replayed(
         records,
@@ -110,22 +117,36 @@ def _arrivals(load: Load) -> list[Arrival]:
     drawn = zip(
         load.schedule.offsets_s.tolist(), load.schedule.rows.tolist(), load.schedule.passes.tolist(), strict=True
     )
-    arrivals = []
+    arrivals: list[Arrival] = []
+    last_turn: dict[tuple[str, int], int] = {}
     for at_s, row, trace_pass in drawn:
         request = load.requests[row]
+        after = None
+        if load.sessions == "wait" and request.session is not None:
+            after = last_turn.get((request.session, trace_pass))
+            last_turn[request.session, trace_pass] = len(arrivals)
         prompt = request.input_tokens or 1
         # A pass over the trace shares nothing with the one before, as in a real replay.
         prefix = tuple((trace_pass, one) for one in request.hash_ids[: prompt // BLOCK_TOKENS])
-        arrivals.append(Arrival(at_s, prompt, request.output_tokens, prefix))
+        patience_s = math.inf if request.cancel_after_s is None else request.cancel_after_s
+        arrivals.append(Arrival(at_s, prompt, request.output_tokens, prefix, after, load.think_s, patience_s))
     return arrivals
 
 
-def _record(sequence: Sequence, given_up: bool, booted: Booted, replica: int) -> RequestRecord:
+def _error(sequence: Sequence, served: Served, load: Load) -> str | None:
+    """How a request failed; None for one that has all its tokens."""
+    if sequence.index in served.given_up:
+        request = load.requests[int(load.schedule.rows[sequence.index])]
+        went_away = request.cancel_after_s is not None and request.cancel_after_s < load.timeout_s
+        return CANCELLED if went_away else "timeout"
+    return None if len(sequence.times_s) == sequence.output_tokens else "empty"
+
+
+def _record(sequence: Sequence, error: str | None, booted: Booted, replica: int) -> RequestRecord:
     """What a client would have seen."""
     seen_s = [at_s + booted.request_s for at_s in sequence.times_s]
     times_s = _events_s(seen_s, booted.settings.stream_interval)
-    complete = not given_up and len(sequence.times_s) == sequence.output_tokens
-    error = None if complete else "timeout" if given_up else "empty"
+    complete = error is None
     return RequestRecord(
         index=sequence.index,
         scheduled_s=sequence.arrived_s,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Series
 from dataclasses import dataclass, field
@@ -15,19 +15,26 @@ from scoot_ray.simulator.sequences import Sequence
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request on its way: when it comes, how long it is, and the names of its prefix's whole units."""
+    """A request on its way: when it comes, how long it is, and the names of its prefix's whole units.
+
+    Where ``after`` names another arrival, it comes no sooner than ``think_s`` after that one has ended. ``patience_s``
+    is when whoever asked goes away.
+    """
 
     at_s: float
     prompt_tokens: int
     output_tokens: int
     prefix: Series[Key] = ()
+    after: int | None = None
+    think_s: float = 0.0
+    patience_s: float = math.inf
 
 
 @dataclass(eq=False, slots=True)
 class Served:
-    """What became of each arrival, by its number. Those of ``given_up`` ran out of time."""
+    """What became of each arrival, by its number. Those of ``given_up`` ran out of time or patience."""
 
-    sequences: list[Sequence] = field(default_factory=list)
+    sequences: dict[int, Sequence] = field(default_factory=dict)
     given_up: set[int] = field(default_factory=set)
     end_s: float = 0.0
 
@@ -41,42 +48,76 @@ def round_robin(number: int, engines: Series[SimulatedEngine]) -> SimulatedEngin
 
 
 def serve(engines: Series[SimulatedEngine], arrivals: Series[Arrival], timeout_s: float, route: Route) -> Served:
-    """Let ``arrivals``, in order of time, be served; each is given up ``timeout_s`` after it came.
+    """Let ``arrivals`` be served; each is given up ``timeout_s`` after it came.
 
     Raises:
         EngineDied: one of the engines died.
     """
-    served = Served()
-    deadlines: deque[tuple[float, Sequence, SimulatedEngine]] = deque()
-    coming = 0
+    load, served = _Load(arrivals), Served()
+    deadlines: list[tuple[float, int, SimulatedEngine]] = []
     while True:
         engine = min(engines, key=_next_event_s)
-        arrives_s = arrivals[coming].at_s if coming < len(arrivals) else math.inf
+        arrives_s = load.next_s
         now_s = min(arrives_s, engine.next_event_s)
         while deadlines and deadlines[0][0] <= now_s:
-            _give_up(served, *deadlines.popleft())
+            late_s, number, chosen = heapq.heappop(deadlines)
+            sequence = served.sequences[number]
+            if _unfinished(sequence, chosen):
+                chosen.abort(sequence, late_s)
+                served.given_up.add(sequence.index)
+                load.ended(sequence.index, late_s)
+                now_s = -math.inf  # what comes next may have changed
+        if now_s == -math.inf:
+            continue
         if now_s == math.inf:
             return served
         served.end_s = now_s
         if arrives_s <= engine.next_event_s:
-            chosen = route(coming, engines)
-            sequence = _submit(chosen, coming, arrivals[coming])
-            served.sequences.append(sequence)
-            deadlines.append((arrives_s + timeout_s, sequence, chosen))
-            coming += 1
+            number = load.take()
+            chosen = route(number, engines)
+            sequence = _submit(chosen, number, arrives_s, arrivals[number])
+            served.sequences[number] = sequence
+            heapq.heappush(deadlines, (arrives_s + min(timeout_s, arrivals[number].patience_s), number, chosen))
         else:
-            engine.tick(now_s)
+            for sequence in engine.tick(now_s):
+                load.ended(sequence.index, now_s)
+
+
+class _Load:
+    """What has yet to come: in order of time, turns of a session when the one before has ended."""
+
+    def __init__(self, arrivals: Series[Arrival]) -> None:
+        self._arrivals = arrivals
+        self._coming = [(one.at_s, number) for number, one in enumerate(arrivals) if one.after is None]
+        heapq.heapify(self._coming)
+        self._followers: dict[int, list[int]] = {}
+        for number, one in enumerate(arrivals):
+            if one.after is not None:
+                self._followers.setdefault(one.after, []).append(number)
+
+    @property
+    def next_s(self) -> float:
+        """When the next one comes."""
+        return self._coming[0][0] if self._coming else math.inf
+
+    def take(self) -> int:
+        """The number of the next one."""
+        return heapq.heappop(self._coming)[1]
+
+    def ended(self, number: int, now_s: float) -> None:
+        """Let those come that waited for an arrival's end."""
+        for follower in self._followers.pop(number, ()):
+            arrival = self._arrivals[follower]
+            heapq.heappush(self._coming, (max(arrival.at_s, now_s + arrival.think_s), follower))
 
 
 def _next_event_s(engine: SimulatedEngine) -> float:
     return engine.next_event_s
 
 
-def _submit(engine: SimulatedEngine, number: int, arrival: Arrival) -> Sequence:
-    return engine.submit(number, arrival.at_s, arrival.prompt_tokens, arrival.output_tokens, arrival.prefix)
+def _submit(engine: SimulatedEngine, number: int, now_s: float, arrival: Arrival) -> Sequence:
+    return engine.submit(number, now_s, arrival.prompt_tokens, arrival.output_tokens, arrival.prefix)
 
 
-def _give_up(served: Served, _deadline_s: float, sequence: Sequence, engine: SimulatedEngine) -> None:
-    if sequence.generated < sequence.output_tokens or sequence in engine.scheduler.running:
-        engine.abort(sequence)
-        served.given_up.add(sequence.index)
+def _unfinished(sequence: Sequence, engine: SimulatedEngine) -> bool:
+    return sequence.generated < sequence.output_tokens or sequence in engine.scheduler.running

@@ -87,7 +87,7 @@ class Driver:
         """Forget a request whose client has gone; does nothing to one that is over."""
         served = self._served.pop(sequence, None)
         if served is not None:
-            served.engine.abort(sequence)
+            served.engine.abort(sequence, self._loop.time())
 
     def reset_prefix_cache(self) -> bool:
         """Forget all prefixes; False while sequences hold blocks."""

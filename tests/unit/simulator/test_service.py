@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoot_ray.load.arrivals import Arrivals, schedule
+from scoot_ray.load.metrics import metrics_of
 from scoot_ray.load.trace import Request
 from scoot_ray.search import Config
 from scoot_ray.simulator.engine import EngineDied
+from scoot_ray.simulator.service import Load, replay
 from scoot_ray.simulator.settings import VERSIONS, Version
 from tests.unit.simulator.services import figures, requests, run, service
 
@@ -192,6 +195,28 @@ def test_a_request_that_takes_too_long_is_given_up() -> None:
     replayed = run(service("A10", model="Llama-2-7b-hf"), {"max_num_seqs": 1}, requests(50), 20.0, timeout_s=10.0)
     errors = {record.error for record in replayed.records}
     assert errors == {None, "timeout"}
+
+
+def test_a_turn_waits_for_the_answer_before_it_where_sessions_wait() -> None:
+    offered = tuple(Request(0.0, 800, 200, session="s") for _ in range(5))
+    arrivals = schedule(Arrivals("poisson", 50.0), offered, count=5, seed=0)
+    booted = service().boot({})
+    free, waiting = (
+        replay(booted, 1, Load(offered, arrivals, 600.0, sessions, 1.5), 0.0, (0,)).records
+        for sessions in ("independent", "wait")
+    )
+    assert [record.scheduled_s for record in free] == arrivals.offsets_s.tolist()
+    for turn, after in zip(waiting[1:], waiting, strict=False):
+        assert after.done_s is not None
+        assert turn.scheduled_s == pytest.approx(after.done_s + 1.5)
+
+
+def test_who_goes_away_is_cancelled_not_failed() -> None:
+    offered = tuple(Request(0.0, 500, 400, cancel_after_s=0.5 if number % 2 else None) for number in range(20))
+    records = run(service(), {}, offered, 5.0).records
+    assert {record.error for record in records} == {None, "cancelled"}
+    metrics = metrics_of(records)
+    assert metrics["error_rate"] == 0
 
 
 def test_chunks_with_prefix_caching_kill_0_4_2_under_load() -> None:
