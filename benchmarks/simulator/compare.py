@@ -111,8 +111,8 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine-python", required=True, help="a Python that has vLLM for the CPU")
-    parser.add_argument("--model", required=True, help="the model's folder")
+    parser.add_argument("--engine-python", type=_absolute, required=True, help="a Python that has vLLM for the CPU")
+    parser.add_argument("--model", type=_absolute, required=True, help="the model's folder")
     parser.add_argument("--trace", default="traces/bot-small.jsonl")
     parser.add_argument("--rate", type=float, nargs="+", help="requests per second; by default 0.9 and 0.4 of capacity")
     parser.add_argument("--duration", type=float, default=20.0, help="seconds of load")
@@ -222,6 +222,11 @@ def _engine(comparison: Comparison, config: Config) -> Iterator[tuple[Target, En
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _absolute(text: str) -> str:
+    """Engines are started in folders of their own. A symbolic link stays one: an environment's Python is."""
+    return str(Path(text).absolute())
 
 
 if __name__ == "__main__":
