@@ -94,7 +94,7 @@ def _guidellm(path: str, setup: Setup, tokenizer: str) -> list[str]:
     backend = f"kind=openai_http,target={setup.url},model=timing,request_format=/v1/completions,validate_backend=false"
     command = [path, "run", "--backend", backend, "--profile", f"kind=poisson,rate=[{setup.rate}]"]
     command += ["--constraint", f"kind=max_requests,count={setup.requests}"]
-    command += ["--tokenizer", f"kind=hf_auto,source={tokenizer}", "--disable-console"]
+    command += ["--tokenizer", f"kind=hf_auto,model={tokenizer}", "--disable-console"]
     command += ["--data", f"kind=synthetic_text,prompt_tokens={PROMPT_TOKENS},output_tokens={setup.tokens}"]
     return [*command, "--output", f"kind=json,path={setup.folder}/bench.json"]
 
