@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load.judge import Judgement, judge_percentiles, judge_times
-from benchmarks.load.tools import TOOLS, Setup, command_of, read_result
+from benchmarks.load.tools import TOOLS, URGENT, Setup, command_of, read_result
 from benchmarks.load.usage import run_measured
 
 CLIENT_CORE, SERVER_CORE = 0, 1
@@ -73,7 +73,13 @@ def measure(tool: str, path: str, case: Case, options: argparse.Namespace) -> Ju
     """Run one tool once against a server of its own."""
     with timing_server(case.lockstep) as url, tempfile.TemporaryDirectory() as folder:
         setup = Setup(url, Path(folder), case.rate, case.seconds, TOKENS, options.seed, options.tokenizer)
-        usage = run_measured(command_of(tool, path, setup), CLIENT_CORE, Path(folder) / "output.log", options.timeout)
+        usage = run_measured(
+            command_of(tool, path, setup),
+            CLIENT_CORE,
+            Path(folder) / "output.log",
+            options.timeout,
+            urgent=tool in URGENT,
+        )
         with urllib.request.urlopen(f"{url}/log", timeout=60) as response:
             log: dict[str, Any] = json.load(response)
         times = [entry for entry in log.values() if entry["sent"]]

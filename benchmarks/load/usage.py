@@ -30,19 +30,18 @@ class Usage:
         return float(high - low)
 
 
-def run_measured(command: Sequence[str], core: int, output: Path, timeout_s: float) -> Usage:
-    """Run a command on one core to its end, sampling its CPU time.
+def run_measured(command: Sequence[str], core: int, output: Path, timeout_s: float, *, urgent: bool) -> Usage:
+    """Run a command on one core to its end, sampling its CPU time; ``urgent`` before the machine's other work.
 
     Raises RuntimeError with the end of its output where it fails or takes longer than ``timeout_s``.
     """
     at_s, cpu_s = [], []
     with output.open("wb") as file:
-        process = psutil.Popen(
-            list(command), stdout=file, stderr=subprocess.STDOUT, env=os.environ | {"HF_HUB_OFFLINE": "1"}
-        )
+        process = psutil.Popen(list(command), stdout=file, stderr=subprocess.STDOUT)
         process.cpu_affinity([core])
-        with suppress(OSError):  # where allowed, every tool goes before the machine's other work, as scoot-ray does
-            os.sched_setscheduler(process.pid, os.SCHED_RR, os.sched_param(1))
+        if urgent:
+            with suppress(OSError):  # not privileged
+                os.sched_setscheduler(process.pid, os.SCHED_RR, os.sched_param(1))
         deadline_s = time.monotonic() + timeout_s
         ended: dict[int, float] = {}
         while process.poll() is None and time.monotonic() < deadline_s:

@@ -74,8 +74,8 @@ def _trust(target: Target) -> ssl.SSLContext | bool:
     context = ssl.create_default_context()
     try:
         context.load_verify_locations(target.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or "has no certificates"
+    except OSError as error:
+        reason = "has no certificates" if isinstance(error, ssl.SSLError) else error.strerror
         raise LoadError(f"ca_file: {target.ca_file}: {reason}; allowed a file of certificates (PEM)") from error
     return context
 

@@ -428,6 +428,13 @@ def test_the_verb_sends_the_named_key(golden: Golden, tmp_path: Path, monkeypatc
         ({"endpoint": "chat"}, "lengths alone"),
         ({"offset": 5}, "leaves no request"),
         ({"warmup": -1}, "warmup: -1"),
+        ({"headers": ("secret",)}, "allowed Name: value"),
+        ({"extra_body": "{"}, "is not JSON"),
+        ({"extra_body": "[1]"}, "is a JSON list"),
+        ({"extra_body": '{"stream": false}'}, "extra_body: stream"),
+        ({"processes": 0}, "processes: 0"),
+        ({"think_s": -1.0}, "think_s: -1.0"),
+        ({"arrivals": "ramp"}, "end_rate None"),
     ],
 )
 def test_bad_input_is_one_clear_line(golden: Golden, tmp_path: Path, changes: dict[str, Any], words: str) -> None:

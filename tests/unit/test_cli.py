@@ -55,6 +55,7 @@ def test_validate_prints_the_resolved_study_and_the_estimate(study: Path) -> Non
         (["status", "nowhere"], "nowhere: not the folder of a run"),
         (["replay", "--base-url", "http://127.0.0.1:9", "--model", "m", "--trace", "missing.jsonl"], "missing.jsonl"),
         (["replay", "--base-url", "ftp://x", "--model", "m", "--trace", "t"], "base_url: ftp://x"),
+        (["replay", "--base-url", "http://x", "--model", "m", "--trace", "t", "--header", "secret"], "Name: value"),
         (["replay", "--base-url", "http://x", "--model", "m", "--trace", "t", "stray"], "stray: not an option"),
     ],
 )

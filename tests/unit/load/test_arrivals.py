@@ -140,3 +140,40 @@ def test_impossible_loads_are_refused(arrivals: dict[str, Any], options: dict[st
 def test_an_empty_trace_is_refused() -> None:
     with pytest.raises(LoadError, match="no requests"):
         schedule(Arrivals("poisson", 1.0), [], count=1)
+
+
+def test_a_ramp_goes_from_one_rate_to_the_other() -> None:
+    ramp = Arrivals("ramp", rate=20.0, end_rate=180.0)
+    drawn = schedule(ramp, trace_of(*[None] * 9), duration_s=100.0, seed=3)
+    counts, _ = np.histogram(drawn.offsets_s, bins=10, range=(0, 100))
+    expected = 10 * (20 + 16 * (np.arange(10) + 0.5))  # ten seconds at the rate of each bin's middle
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()
+    assert (np.diff(drawn.offsets_s) >= 0).all()
+    assert same(drawn, schedule(ramp, trace_of(*[None] * 9), duration_s=100.0, seed=3))
+
+
+@given(st.floats(0.5, 100), st.floats(0.5, 100), st.floats(1, 100), st.integers(0, 99))
+def test_every_ramp_stays_in_its_time(rate: float, end_rate: float, duration_s: float, seed: int) -> None:
+    try:
+        drawn = schedule(Arrivals("ramp", rate, end_rate=end_rate), trace_of("a"), duration_s=duration_s, seed=seed)
+    except LoadError:
+        return  # by chance nobody comes in so short a time
+    assert (np.diff(drawn.offsets_s) >= 0).all()
+    assert 0 <= drawn.offsets_s[0] <= drawn.offsets_s[-1] < duration_s
+
+
+def test_a_flat_ramp_is_poisson() -> None:
+    flat = schedule(Arrivals("ramp", 10.0, end_rate=10.0), trace_of("a"), duration_s=50.0, seed=1)
+    poisson = schedule(Arrivals("poisson", 10.0), trace_of("a"), duration_s=50.0, seed=1)
+    assert np.allclose(flat.offsets_s, poisson.offsets_s)
+
+
+def test_a_ramp_wants_both_rates_and_a_time() -> None:
+    with pytest.raises(LoadError, match="end_rate"):
+        Arrivals("ramp", 10.0)
+    with pytest.raises(LoadError, match="end_rate"):
+        Arrivals("poisson", 10.0, end_rate=5.0)
+    with pytest.raises(LoadError, match="end_rate -1"):
+        Arrivals("ramp", 10.0, end_rate=-1.0)
+    with pytest.raises(LoadError, match="duration_s: is missing"):
+        schedule(Arrivals("ramp", 1.0, end_rate=2.0), trace_of("a"), count=5)
