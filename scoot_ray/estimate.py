@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scoot_ray.load.probing import EVALUATION_PROBES
+from scoot_ray.load.capacity.probing import EVALUATION_PROBES
 from scoot_ray.search import Problem
 from scoot_ray.study import Study
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from scoot_ray.engine.flags import FlagError, parse_flags
 from scoot_ray.engine.launch import gpus_per_replica
 from scoot_ray.engine.presets import Preset
-from scoot_ray.load.goodput import LIMITED, Limit
+from scoot_ray.load.figures.goodput import LIMITED, Limit
 from scoot_ray.search import (
     SLO,
     Boolean,

@@ -13,13 +13,13 @@ from scoot_ray.engine.diagnose import Phase, diagnose
 from scoot_ray.engine.launch import TooFewGpus
 from scoot_ray.load import selection
 from scoot_ray.load.arrivals import Arrivals, schedule
-from scoot_ray.load.capacity import Probe, Try, find, judge
-from scoot_ray.load.goodput import Limit
-from scoot_ray.load.intervals import intervals_of
-from scoot_ray.load.metrics import metrics_of
-from scoot_ray.load.probing import ORDERS_APART, evaluation_search
-from scoot_ray.load.records import record_to_json
-from scoot_ray.load.runs import mean_of, with_per_gpu
+from scoot_ray.load.capacity.decision import Probe, Try, find, judge
+from scoot_ray.load.capacity.probing import ORDERS_APART, evaluation_search
+from scoot_ray.load.figures.goodput import Limit
+from scoot_ray.load.figures.intervals import intervals_of
+from scoot_ray.load.figures.metrics import metrics_of
+from scoot_ray.load.figures.records import record_to_json
+from scoot_ray.load.figures.runs import mean_of, with_per_gpu
 from scoot_ray.load.trace import Request, RequestRecord
 from scoot_ray.search import SLO, Failed, FailureKind, Measured, Metrics, Observation, Origin, Outcome, Trial
 from scoot_ray.simulator import messages

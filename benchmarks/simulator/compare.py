@@ -24,11 +24,11 @@ from scoot_ray.engine.process import EngineProcess, free_port, pin, start
 from scoot_ray.engine.ready import StartFailed, wait_ready
 from scoot_ray.engine.server import reset_prefix_cache
 from scoot_ray.load.arrivals import Arrivals, schedule
+from scoot_ray.load.client.target import Target
+from scoot_ray.load.figures.metrics import metrics_of
 from scoot_ray.load.formats import read_trace
 from scoot_ray.load.measure import Load, run_replay
-from scoot_ray.load.metrics import metrics_of
 from scoot_ray.load.selection import fit
-from scoot_ray.load.target import Target
 from scoot_ray.load.trace import Request
 from scoot_ray.search import Config
 from scoot_ray.simulator import service

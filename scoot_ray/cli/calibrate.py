@@ -13,7 +13,7 @@ import click
 from scoot_ray.cli.console import INTERRUPTED, console, fail, refuse
 
 if TYPE_CHECKING:
-    from scoot_ray.load.target import Target
+    from scoot_ray.load.client.target import Target
     from scoot_ray.simulator.calibrate import Calibration, Options
 
 _POSITIVE = click.IntRange(min=1)
@@ -47,8 +47,8 @@ def calibrate(
     as_json: bool,
 ) -> None:
     """Measure the steps of a running vLLM, and write the machine that the simulator takes it for."""
+    from scoot_ray.load.client.target import Target  # noqa: PLC0415 - the same
     from scoot_ray.load.errors import LoadError  # noqa: PLC0415 - --help stays quick
-    from scoot_ray.load.target import Target  # noqa: PLC0415 - the same
     from scoot_ray.simulator.calibrate import Options  # noqa: PLC0415 - the same
     from scoot_ray.simulator.models import UnknownModel, find_model  # noqa: PLC0415 - the same
 

@@ -48,8 +48,8 @@ class Share(click.ParamType[float]):
 @click.option("--api-key-env", help="Variable that holds the API key. [default: OPENAI_API_KEY, where it is set]")
 def capacity(**options: Any) -> None:
     """Find the highest rate of requests at which a running endpoint holds its SLOs."""
-    from scoot_ray.load.capacity import RateSearch  # noqa: PLC0415 - --help stays quick
-    from scoot_ray.load.capacity_command import CapacityOptions, capacity_command  # noqa: PLC0415 - the same
+    from scoot_ray.load.capacity.command import CapacityOptions, capacity_command  # noqa: PLC0415 - the same
+    from scoot_ray.load.capacity.decision import RateSearch  # noqa: PLC0415 - --help stays quick
     from scoot_ray.load.command import ReplayOptions  # noqa: PLC0415 - the same
     from scoot_ray.load.errors import LoadError  # noqa: PLC0415 - the same
 

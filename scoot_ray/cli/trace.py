@@ -15,7 +15,7 @@ from scoot_ray.cli.console import INTERRUPTED, refuse
 
 if TYPE_CHECKING:
     from scoot_ray.load.formats import TraceReader
-    from scoot_ray.load.tokens import TokenCounter
+    from scoot_ray.load.formats.tokens import TokenCounter
     from scoot_ray.load.trace import Request
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -53,8 +53,8 @@ def info(file: str, as_json: bool, png: str | None, **how: Any) -> None:
     import json  # noqa: PLC0415 - --help stays quick
     from dataclasses import asdict  # noqa: PLC0415 - the same
 
-    from scoot_ray.load.census import take_census  # noqa: PLC0415 - the same
-    from scoot_ray.load.charts import census_png, census_text  # noqa: PLC0415 - the same
+    from scoot_ray.load.traces.census import take_census  # noqa: PLC0415 - the same
+    from scoot_ray.load.traces.charts import census_png, census_text  # noqa: PLC0415 - the same
 
     with _one_line_for_mistakes():
         tokens = _tokens(how["tokenizer"])
@@ -93,7 +93,7 @@ def convert(file: str, out: str, to: str, **how: Any) -> None:
 @click.option("--fraction", type=float, help="Keep about this share at random, sessions whole.")
 def sample(file: str, out: str, seed: int, count: int | None, fraction: float | None, **options: Any) -> None:
     """Keep a slice, a random sample, or a random sample of a slice."""
-    from scoot_ray.load.transform import Slice, chosen, extent, sliced, thinned  # noqa: PLC0415 - --help stays quick
+    from scoot_ray.load.traces.transform import Slice, chosen, extent, sliced, thinned  # noqa: PLC0415 - --help stays quick
 
     with _one_line_for_mistakes():
         part = Slice(*(options.pop(name) for name in ("skip", "rows", "from_s", "until_s")))
@@ -116,7 +116,7 @@ def sample(file: str, out: str, seed: int, count: int | None, fraction: float | 
 def scale(file: str, out: str, rate: float | None, factor: float | None, **how: Any) -> None:
     """Bring the arrivals to another rate, their pattern as it is."""
     from scoot_ray.load.errors import LoadError  # noqa: PLC0415 - --help stays quick
-    from scoot_ray.load.transform import extent, faster  # noqa: PLC0415 - the same
+    from scoot_ray.load.traces.transform import extent, faster  # noqa: PLC0415 - the same
 
     with _one_line_for_mistakes():
         if (rate is None) == (factor is None):
@@ -141,8 +141,8 @@ def generate(file: str, out: str, rows: int | None, fit_rows: int, **options: An
     """Make a synthetic trace like FILE: lengths, burstiness, shared prefixes and sessions, but none of its rows."""
     from itertools import islice  # noqa: PLC0415 - --help stays quick
 
-    from scoot_ray.load.shape import fit_shape  # noqa: PLC0415 - the same
-    from scoot_ray.load.synthesis import generate as synthesise  # noqa: PLC0415 - the same
+    from scoot_ray.load.traces.shape import fit_shape  # noqa: PLC0415 - the same
+    from scoot_ray.load.traces.synthesis import generate as synthesise  # noqa: PLC0415 - the same
 
     with _one_line_for_mistakes():
         tokens = _tokens(options["tokenizer"])
@@ -158,7 +158,7 @@ def generate(file: str, out: str, rows: int | None, fit_rows: int, **options: An
 @click.option("--salt-env", help="Variable that holds the salt, 16 bytes or more. [default: a new random one]")
 def anonymize(file: str, out: str, salt_env: str | None, **how: Any) -> None:
     """Keep lengths, times, renamed sessions and keyed hashes of prefixes, and nothing else."""
-    from scoot_ray.load.anonymize import anonymized  # noqa: PLC0415 - --help stays quick
+    from scoot_ray.load.traces.anonymize import anonymized  # noqa: PLC0415 - --help stays quick
 
     with _one_line_for_mistakes():
         if salt_env is not None and not os.environ.get(salt_env):
@@ -182,7 +182,7 @@ def _one_line_for_mistakes() -> Iterator[None]:
 
 
 def _tokens(tokenizer: str | None) -> TokenCounter:
-    from scoot_ray.load.tokens import EstimatedTokens, TokenizerFile  # noqa: PLC0415 - --help stays quick
+    from scoot_ray.load.formats.tokens import EstimatedTokens, TokenizerFile  # noqa: PLC0415 - --help stays quick
 
     return EstimatedTokens() if tokenizer is None else TokenizerFile(tokenizer)
 
@@ -198,8 +198,8 @@ def _write(reader: TraceReader, requests: Iterable[Request], out: str, to: str =
     from scoot_ray.load.errors import LoadError  # noqa: PLC0415 - --help stays quick
     from scoot_ray.load.formats.native import native_line  # noqa: PLC0415 - the same
     from scoot_ray.load.formats.tables import AZURE_HEADER, azure_line  # noqa: PLC0415 - the same
-    from scoot_ray.load.output import write_lines  # noqa: PLC0415 - the same
-    from scoot_ray.load.transform import rebased  # noqa: PLC0415 - the same
+    from scoot_ray.load.traces.output import write_lines  # noqa: PLC0415 - the same
+    from scoot_ray.load.traces.transform import rebased  # noqa: PLC0415 - the same
 
     written = 0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scoot_ray.load.bottleneck import Limits, explain
-from scoot_ray.load.capacity import Capacity
+from scoot_ray.load.capacity.decision import Capacity
+from scoot_ray.load.figures.bottleneck import Limits, explain
 from scoot_ray.load.measure import Measurement
 
 

@@ -24,16 +24,16 @@ from scoot_ray.engine.process import EngineProcess, GuardianError, free_port, pi
 from scoot_ray.engine.ready import StartFailed, read_log, wait_ready
 from scoot_ray.engine.server import max_model_len, reset_prefix_cache, server_version
 from scoot_ray.load.arrivals import Arrivals
-from scoot_ray.load.capacity import Probe, Try, find
+from scoot_ray.load.capacity.decision import Probe, Try, find
+from scoot_ray.load.capacity.probing import EVALUATION_PROBES, evaluation_search, judged, probe_rate
+from scoot_ray.load.client.target import Target
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.goodput import Limit
+from scoot_ray.load.figures.goodput import Limit
+from scoot_ray.load.figures.records import record_to_json
+from scoot_ray.load.figures.runs import mean_of, with_per_gpu
 from scoot_ray.load.measure import Load, Measurement, run_replay
-from scoot_ray.load.probing import EVALUATION_PROBES, evaluation_search, judged, probe_rate
-from scoot_ray.load.records import record_to_json
 from scoot_ray.load.replay import Hooks
-from scoot_ray.load.runs import mean_of, with_per_gpu
 from scoot_ray.load.selection import Selection, fit
-from scoot_ray.load.target import Target
 from scoot_ray.load.trace import Trace
 from scoot_ray.load.warmup import MAX_WARMUP_S
 from scoot_ray.search import SLO, Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial

@@ -1,13 +1,9 @@
 """Replays a trace against an OpenAI-compatible server and measures what comes back.
 
 Reads as a pipeline: ``formats`` reads a trace, ``selection`` keeps what fits the model, ``arrivals`` says when and
-``prompts`` what is sent, ``plan`` encodes it up front in the engine's ``dialect``, ``warmup`` and ``replay`` send it
-through ``client`` (``stream``, ``sse`` and ``answer`` read what comes back), ``fleet`` replays with several processes,
-``audit`` judges the generator itself, ``metrics`` turns records into figures and ``intervals`` says how far to trust
-them; ``server_metrics`` asks the engine meanwhile and ``bottleneck`` says what held it back. ``measure`` runs all of
-it; ``command`` is the ``replay`` verb, with ``outputs``, ``tables`` and ``progress`` for its reader. ``capacity``
-decides which rate to try next, ``probing`` tries it, ``capacity_command`` is the verb. For the ``trace`` verbs
-``census`` says what a trace is like (``charts`` shows it), ``transform`` cuts, samples and scales, ``anonymize`` takes
-out what is private, ``shape`` and ``synthesis`` make another one like it. Nothing here knows Ray or how engines are
+``prompts`` what is sent, ``plan`` encodes it up front, ``warmup`` and ``replay`` send it through ``client``, by several
+processes (``fleet``) where one is not enough; ``audit`` judges the generator itself, ``figures`` makes figures of the
+records. ``measure`` runs all of it, ``command`` is the ``replay`` verb. ``capacity`` looks for the highest rate that
+holds SLOs, ``traces`` says what a trace is like and makes others of it. Nothing here knows Ray or how engines are
 started; of the search only what an SLO is.
 """

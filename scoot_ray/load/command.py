@@ -11,21 +11,21 @@ from typing import Any
 from rich.console import Console
 
 from scoot_ray.load.arrivals import Arrivals, Process
-from scoot_ray.load.bottleneck import explain
-from scoot_ray.load.dialect import Engine
+from scoot_ray.load.client.dialect import Engine
+from scoot_ray.load.client.target import Header, Spread, Target
 from scoot_ray.load.errors import LoadError
+from scoot_ray.load.figures.bottleneck import explain
+from scoot_ray.load.figures.goodput import parse_goodput
+from scoot_ray.load.figures.intervals import intervals_of
+from scoot_ray.load.figures.outputs import check_outputs, replay_document, vllm_result, write_json, write_records
+from scoot_ray.load.figures.progress import progress_on
+from scoot_ray.load.figures.tables import show
 from scoot_ray.load.fleet import Processes
 from scoot_ray.load.formats import read_trace
-from scoot_ray.load.goodput import parse_goodput
-from scoot_ray.load.intervals import intervals_of
 from scoot_ray.load.measure import Load, run_replay
-from scoot_ray.load.outputs import check_outputs, replay_document, vllm_result, write_json, write_records
 from scoot_ray.load.plan import Endpoint, Sessions
-from scoot_ray.load.progress import progress_on
 from scoot_ray.load.replay import DRAIN_S, Hooks
 from scoot_ray.load.selection import Selection, TooLong, fit, window
-from scoot_ray.load.tables import show
-from scoot_ray.load.target import Header, Spread, Target
 from scoot_ray.load.warmup import Warmup
 
 DEFAULT_API_KEY_ENV = "OPENAI_API_KEY"

@@ -22,10 +22,10 @@ from typing import Any, Literal, TypeAlias
 import aiohttp
 
 from scoot_ray.load.audit import audit
+from scoot_ray.load.client.target import Target
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.plan import ScheduledCall
 from scoot_ray.load.replay import NO_HOOKS, TICK_S, Hooks, Progress, ReplayResult, replay
-from scoot_ray.load.target import Target
 
 Processes: TypeAlias = int | Literal["auto"]
 
@@ -83,7 +83,7 @@ async def replay_together(
     """
     if processes != "auto" and processes < 1:
         raise LoadError(f"processes: {processes}; allowed auto or a number from 1 on")
-    wanted = processes_for(plan, span_s, os.cpu_count() or 1) if processes == "auto" else processes
+    wanted = processes_for(plan, span_s, len(os.sched_getaffinity(0))) if processes == "auto" else processes
     hands = deal(plan, wanted)
     if len(hands) == 1:
         return await replay(target, plan, hooks=hooks, drain_s=drain_s, session=session)

@@ -10,18 +10,18 @@ from typing import Any
 import aiohttp
 
 from scoot_ray.load.arrivals import Arrivals, Schedule, schedule
-from scoot_ray.load.bottleneck import NO_ACCOUNT, ServerWindow
-from scoot_ray.load.dialect import Engine
+from scoot_ray.load.client.dialect import Engine
+from scoot_ray.load.client.loop import PreciseEventLoop
+from scoot_ray.load.client.target import Target, open_session
+from scoot_ray.load.figures.bottleneck import NO_ACCOUNT, ServerWindow
+from scoot_ray.load.figures.goodput import Limit
+from scoot_ray.load.figures.metrics import metrics_of
+from scoot_ray.load.figures.prefixes import shareable_prefix
+from scoot_ray.load.figures.server_metrics import ServerWatch
 from scoot_ray.load.fleet import Processes, replay_together
-from scoot_ray.load.goodput import Limit
-from scoot_ray.load.loop import PreciseEventLoop
-from scoot_ray.load.metrics import metrics_of
 from scoot_ray.load.plan import CallMaker, Endpoint, ScheduledCall, Sessions, make_plan
-from scoot_ray.load.prefixes import shareable_prefix
 from scoot_ray.load.prompts import TokenPrompts
 from scoot_ray.load.replay import DRAIN_S, NO_HOOKS, Hooks, ReplayResult
-from scoot_ray.load.server_metrics import ServerWatch
-from scoot_ray.load.target import Target, open_session
 from scoot_ray.load.trace import Request
 from scoot_ray.load.vocabulary import Vocabulary, learn_vocabulary
 from scoot_ray.load.warmup import Warmup, WarmupReport, warm_up

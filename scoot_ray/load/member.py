@@ -11,8 +11,8 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
+from scoot_ray.load.client.loop import PreciseEventLoop
 from scoot_ray.load.fleet import Job, encoded
-from scoot_ray.load.loop import PreciseEventLoop
 from scoot_ray.load.replay import ENGINE_DIED, Hooks, ReplayResult, replay
 
 _HEAD = struct.Struct("!Q")

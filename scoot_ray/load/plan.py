@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from scoot_ray.load.arrivals import Schedule
-from scoot_ray.load.dialect import Engine, forced_length, model_name, salted
+from scoot_ray.load.client.dialect import Engine, forced_length, model_name, salted
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.prompts import TokenPrompts
 from scoot_ray.load.trace import Request

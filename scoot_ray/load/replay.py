@@ -17,11 +17,18 @@ import aiohttp
 import numpy as np
 
 from scoot_ray.load.audit import Audit, Vitals, audit
-from scoot_ray.load.client import Exchange
-from scoot_ray.load.loop import quiet_collector, running_clock, running_selector, sample_lag, task_group, urgent_process
-from scoot_ray.load.metrics import current_latencies_ms
+from scoot_ray.load.client.exchange import Exchange
+from scoot_ray.load.client.loop import (
+    quiet_collector,
+    running_clock,
+    running_selector,
+    sample_lag,
+    task_group,
+    urgent_process,
+)
+from scoot_ray.load.client.target import Target, connections_opened, open_session
+from scoot_ray.load.figures.metrics import current_latencies_ms
 from scoot_ray.load.plan import ScheduledCall
-from scoot_ray.load.target import Target, connections_opened, open_session
 from scoot_ray.load.trace import CANCELLED, RequestRecord
 
 TICK_S = 0.1

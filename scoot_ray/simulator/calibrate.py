@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from scoot_ray.load.loop import PreciseEventLoop
+from scoot_ray.load.client.loop import PreciseEventLoop
+from scoot_ray.load.client.target import Target, open_session
 from scoot_ray.load.plan import CallMaker, ScheduledCall
 from scoot_ray.load.prompts import TokenPrompts
 from scoot_ray.load.replay import ReplayResult, replay
-from scoot_ray.load.target import Target, open_session
 from scoot_ray.load.trace import RequestRecord
 from scoot_ray.load.vocabulary import Vocabulary, learn_vocabulary
 from scoot_ray.simulator.endpoint import EngineFacts, learn_facts

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scoot_ray.load.loop import PreciseEventLoop
+from scoot_ray.load.client.loop import PreciseEventLoop
+from scoot_ray.load.client.target import Target
 from scoot_ray.load.plan import Call, ScheduledCall
 from scoot_ray.load.replay import Hooks, ReplayResult, replay
-from scoot_ray.load.target import Target
 
 TOKENS = 6
 CLOSE_S = 0.25

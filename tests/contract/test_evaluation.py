@@ -10,7 +10,7 @@ import pytest
 
 from scoot_ray.cluster.cores import client_core
 from scoot_ray.cluster.evaluation import Finished, Task, evaluate
-from scoot_ray.load.probing import EVALUATION_PROBES
+from scoot_ray.load.capacity.probing import EVALUATION_PROBES
 from scoot_ray.load.trace import Request, Trace
 from scoot_ray.search import SLO, Failed, FailureKind, Measured, Origin, Trial
 from scoot_ray.study import FromEnvironment

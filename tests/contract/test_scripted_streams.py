@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from scoot_ray.load.metrics import counts_of, metrics_of
+from scoot_ray.load.figures.metrics import counts_of, metrics_of
 from scoot_ray.load.plan import ScheduledCall
 from scoot_ray.load.trace import CANCELLED, RequestRecord
 from tests.contract.golden import CLOSE_S, FAULTS, HARMLESS, Golden, call, fly, plan_of

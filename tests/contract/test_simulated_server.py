@@ -24,9 +24,9 @@ from scoot_ray.engine.process import EngineProcess, free_port, start
 from scoot_ray.engine.ready import StartFailed, read_log, wait_ready
 from scoot_ray.engine.server import healthy
 from scoot_ray.load.arrivals import Arrivals, schedule
+from scoot_ray.load.client.target import Target
+from scoot_ray.load.figures.metrics import counts_of, metrics_of
 from scoot_ray.load.measure import Load, run_replay
-from scoot_ray.load.metrics import counts_of, metrics_of
-from scoot_ray.load.target import Target
 from scoot_ray.load.trace import Request
 from scoot_ray.search.trial import Config, FailureKind, Value
 from scoot_ray.simulator.fitted import Fitted

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoot_ray.estimate import evaluation_s
-from scoot_ray.load.probing import EVALUATION_PROBES
+from scoot_ray.load.capacity.probing import EVALUATION_PROBES
 from scoot_ray.problem import rate_slos
 from scoot_ray.resolve import resolve
 from scoot_ray.study import Study, StudyError, parse_study, read_study

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scoot_ray.load.blocks import chained_ids, grouped
 from scoot_ray.load.formats import fields
+from scoot_ray.load.formats.blocks import chained_ids, grouped
 from scoot_ray.load.formats.records import Row
 from scoot_ray.load.formats.source import Place
 from scoot_ray.load.selection import BLOCK_TOKENS

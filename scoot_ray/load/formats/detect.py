@@ -12,7 +12,7 @@ from scoot_ray.load.formats.records import Row
 from scoot_ray.load.formats.source import Place
 from scoot_ray.load.formats.tables import AZURE_HEADER, BURSTGPT_HEADER, parse_azure, parse_burstgpt
 from scoot_ray.load.formats.texts import ShareGptParser, parse_batch, parse_custom
-from scoot_ray.load.tokens import TokenCounter
+from scoot_ray.load.formats.tokens import TokenCounter
 from scoot_ray.load.trace import Request
 
 Parser: TypeAlias = Callable[[Row, Place], Iterable[Request]]

@@ -11,7 +11,7 @@ from scoot_ray.load.errors import TraceError
 from scoot_ray.load.formats.detect import KNOWN, Format, csv_format, json_format, sharegpt_format
 from scoot_ray.load.formats.records import Record, array_items, csv_cells, csv_lines, json_lines
 from scoot_ray.load.formats.source import Source
-from scoot_ray.load.tokens import EstimatedTokens, TokenCounter
+from scoot_ray.load.formats.tokens import EstimatedTokens, TokenCounter
 from scoot_ray.load.trace import Request, Trace
 
 _ROWS_LOOKED_AT = 64

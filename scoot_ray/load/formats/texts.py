@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from scoot_ray.load.blocks import chained_ids, grouped
 from scoot_ray.load.formats import fields
+from scoot_ray.load.formats.blocks import chained_ids, grouped
 from scoot_ray.load.formats.records import Row
 from scoot_ray.load.formats.sampling import sampling_of_body
 from scoot_ray.load.formats.source import Place
+from scoot_ray.load.formats.tokens import TokenCounter
 from scoot_ray.load.selection import BLOCK_TOKENS
-from scoot_ray.load.tokens import TokenCounter
 from scoot_ray.load.trace import Message, Request
 
 _CHAT, _COMPLETIONS = "/v1/chat/completions", "/v1/completions"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from scoot_ray.load.loop import PreciseEventLoop
+from scoot_ray.load.client.loop import PreciseEventLoop
 from scoot_ray.simulator.boot import Booted, StartRefused
 from scoot_ray.simulator.server.api import Served
 from scoot_ray.simulator.server.app import App

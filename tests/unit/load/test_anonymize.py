@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoot_ray.load.anonymize import anonymized
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.formats.native import native_line
-from scoot_ray.load.tokens import TokenizerFile
+from scoot_ray.load.formats.tokens import TokenizerFile
 from scoot_ray.load.trace import Request
+from scoot_ray.load.traces.anonymize import anonymized
 
 SALT, OTHER = b"a salt of its own", b"another salt here"
 FULL = Request(

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoot_ray.load.arrivals import Arrivals, schedule
-from scoot_ray.load.bottleneck import NO_ACCOUNT, Limits, ServerWindow, explain
-from scoot_ray.load.prefixes import shareable_prefix
-from scoot_ray.load.server_metrics import Sample
+from scoot_ray.load.figures.bottleneck import NO_ACCOUNT, Limits, ServerWindow, explain
+from scoot_ray.load.figures.prefixes import shareable_prefix
+from scoot_ray.load.figures.server_metrics import Sample
 from scoot_ray.load.trace import Request
 
 COUNTERS = {"preemptions": 5.0, "prefix_queries": 100.0, "prefix_hits": 10.0, "queue_s": 1.0, "queued": 10.0}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoot_ray.load.capacity import Capacity, Probe, RateSearch, Try, find, judge, next_step, with_error_rate
+from scoot_ray.load.capacity.decision import Capacity, Probe, RateSearch, Try, find, judge, next_step, with_error_rate
 from scoot_ray.load.errors import LoadError
 from scoot_ray.search.objectives import SLO
 

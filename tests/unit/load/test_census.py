@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoot_ray.load.census import take_census
-from scoot_ray.load.charts import census_png, census_text
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.tallies import Histogram, Reuse, Timeline
 from scoot_ray.load.trace import Request
+from scoot_ray.load.traces.census import take_census
+from scoot_ray.load.traces.charts import census_png, census_text
+from scoot_ray.load.traces.tallies import Histogram, Reuse, Timeline
 
 counts = st.lists(st.integers(0, 10**7), min_size=1, max_size=60)
 

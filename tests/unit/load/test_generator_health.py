@@ -22,7 +22,7 @@ from scoot_ray.load.audit import (
     Vitals,
     audit,
 )
-from scoot_ray.load.loop import (
+from scoot_ray.load.client.loop import (
     PreciseEventLoop,
     PreciseSelector,
     quiet_collector,
@@ -31,7 +31,7 @@ from scoot_ray.load.loop import (
     sample_lag,
     urgent_process,
 )
-from scoot_ray.load.target import Target
+from scoot_ray.load.client.target import Target
 from scoot_ray.load.trace import RequestRecord
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ def test_timers_and_sockets_work_in_the_precise_loop() -> None:
 
 
 def test_a_descriptor_beyond_selects_limit_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scoot_ray.load.loop.SELECT_FD_LIMIT", 0)
+    monkeypatch.setattr("scoot_ray.load.client.loop.SELECT_FD_LIMIT", 0)
     selector = PreciseSelector()
     assert selector.select(0.001) == []
     selector.close()

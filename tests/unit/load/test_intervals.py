@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoot_ray.load.intervals import FEWEST, intervals_of
-from scoot_ray.load.metrics import metrics_of
+from scoot_ray.load.figures.intervals import FEWEST, intervals_of
+from scoot_ray.load.figures.metrics import metrics_of
 from scoot_ray.load.trace import RequestRecord
 from tests.unit.load.test_load_metrics import failure, success
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.goodput import Limit, parse_goodput
-from scoot_ray.load.metrics import (
+from scoot_ray.load.figures.goodput import Limit, parse_goodput
+from scoot_ray.load.figures.metrics import (
     counts_of,
     current_latencies_ms,
     from_send_metrics,

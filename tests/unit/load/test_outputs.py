@@ -11,17 +11,24 @@ import pytest
 from rich.console import Console
 
 from scoot_ray.load.audit import Vitals, audit
-from scoot_ray.load.bottleneck import explain
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.goodput import parse_goodput
-from scoot_ray.load.intervals import intervals_of
+from scoot_ray.load.figures.bottleneck import explain
+from scoot_ray.load.figures.goodput import parse_goodput
+from scoot_ray.load.figures.intervals import intervals_of
+from scoot_ray.load.figures.metrics import metrics_of
+from scoot_ray.load.figures.outputs import (
+    check_outputs,
+    record_row,
+    replay_document,
+    vllm_result,
+    write_json,
+    write_records,
+)
+from scoot_ray.load.figures.progress import plain, progress_on, state
+from scoot_ray.load.figures.tables import show
 from scoot_ray.load.measure import Measurement
-from scoot_ray.load.metrics import metrics_of
-from scoot_ray.load.outputs import check_outputs, record_row, replay_document, vllm_result, write_json, write_records
-from scoot_ray.load.progress import plain, progress_on, state
 from scoot_ray.load.replay import Progress, ReplayResult
 from scoot_ray.load.selection import Selection
-from scoot_ray.load.tables import show
 from scoot_ray.load.trace import RequestRecord
 from scoot_ray.load.warmup import WarmupReport
 from tests.unit.load.test_bottleneck import window

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoot_ray.load.answer import Answer, read_answer
 from scoot_ray.load.arrivals import Schedule
-from scoot_ray.load.dialect import Engine
+from scoot_ray.load.client.answer import Answer, read_answer
+from scoot_ray.load.client.dialect import Engine
+from scoot_ray.load.client.target import Target
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.plan import OWN_FIELDS, CallMaker, make_plan
 from scoot_ray.load.prompts import TokenPrompts
-from scoot_ray.load.target import Target
 from scoot_ray.load.trace import Request, Usage
 
 TEXT, LENGTHS = Request(0.0, None, 5, prompt="hello"), Request(0.0, 20, 5)

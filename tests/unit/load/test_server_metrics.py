@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from scoot_ray.load.server_metrics import ServerWatch, read_values, scrape
-from scoot_ray.load.target import Target
+from scoot_ray.load.client.target import Target
+from scoot_ray.load.figures.server_metrics import ServerWatch, read_values, scrape
 
 VLLM = b"""\
 # HELP vllm:num_requests_running Number of requests in model execution batches.

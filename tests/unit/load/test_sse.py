@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoot_ray.load.sse import DONE, Event, EventParser, Repeats, has_content, is_error, usage_of
+from scoot_ray.load.client.sse import DONE, Event, EventParser, Repeats, has_content, is_error, usage_of
 from scoot_ray.load.trace import Usage
 
 newlines = st.sampled_from(["\n", "\r\n", "\r"])

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scoot_ray.load.census import take_census
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.formats import read_trace
-from scoot_ray.load.shape import fit_shape
-from scoot_ray.load.synthesis import generate
 from scoot_ray.load.trace import Request
+from scoot_ray.load.traces.census import take_census
+from scoot_ray.load.traces.shape import fit_shape
+from scoot_ray.load.traces.synthesis import generate
 
 TRACES = Path(__file__).parents[3] / "traces"
 REAL = Path(__file__).parents[4] / "shared" / "traces"

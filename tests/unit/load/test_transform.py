@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.trace import Request
-from scoot_ray.load.transform import Slice, chosen, extent, faster, sliced, thinned
+from scoot_ray.load.traces.transform import Slice, chosen, extent, faster, sliced, thinned
 
 ROWS = [Request(10.0 + n, n + 1, 1, session=f"s{n % 7}") for n in range(70)]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scoot_ray.load.arrivals import Arrivals, schedule
-from scoot_ray.load.metrics import metrics_of
+from scoot_ray.load.figures.metrics import metrics_of
 from scoot_ray.load.trace import Request
 from scoot_ray.search import Config
 from scoot_ray.simulator.boot import Machine

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from scoot_ray.cli import main
 from scoot_ray.load.arrivals import Schedule
+from scoot_ray.load.client.target import Target
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.target import Target
 from scoot_ray.load.trace import RequestRecord
 from scoot_ray.simulator.batch import Batch
 from scoot_ray.simulator.calibrate import CalibrationFailed, Options, calibrate, measure_steps

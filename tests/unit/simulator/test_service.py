@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoot_ray.load.arrivals import Arrivals, schedule
-from scoot_ray.load.metrics import metrics_of
+from scoot_ray.load.figures.metrics import metrics_of
 from scoot_ray.load.trace import Request
 from scoot_ray.search import Config
 from scoot_ray.simulator.engine import EngineDied

@@ -10,8 +10,8 @@ import numpy as np
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.formats.fields import LARGEST_COUNT
 from scoot_ray.load.selection import BLOCK_TOKENS
-from scoot_ray.load.shape import Floats, Shape
 from scoot_ray.load.trace import Request
+from scoot_ray.load.traces.shape import Floats, Shape
 
 _DONORS_TRIED = 16
 _SESSIONS_AT_ONCE = 1024

@@ -10,7 +10,7 @@ import json
 import re
 from typing import NamedTuple
 
-from scoot_ray.load.answer import usage_from
+from scoot_ray.load.client.answer import usage_from
 from scoot_ray.load.trace import Usage
 
 DONE = b"[DONE]"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Literal, TypeAlias
 
-from scoot_ray.load.server_metrics import Sample
+from scoot_ray.load.figures.server_metrics import Sample
 
 Binding: TypeAlias = Literal["kv_memory", "sequences", "token_budget", "compute", "none"]
 

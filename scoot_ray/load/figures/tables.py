@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from scoot_ray.load.bottleneck import ServerReport
-from scoot_ray.load.intervals import Interval
+from scoot_ray.load.figures.bottleneck import ServerReport
+from scoot_ray.load.figures.intervals import Interval
+from scoot_ray.load.figures.metrics import LATENCIES, counts_of, from_send_metrics, tokens_of
 from scoot_ray.load.measure import Measurement
-from scoot_ray.load.metrics import LATENCIES, counts_of, from_send_metrics, tokens_of
 from scoot_ray.load.selection import Selection
 
 _STATISTICS = ("mean", "p50", "p90", "p95", "p99")

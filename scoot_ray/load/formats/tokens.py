@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from scoot_ray.load.blocks import grouped
 from scoot_ray.load.errors import LoadError
+from scoot_ray.load.formats.blocks import grouped
 from scoot_ray.load.selection import BLOCK_TOKENS
 from scoot_ray.load.trace import Message, Request
 

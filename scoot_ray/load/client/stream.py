@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import aiohttp
 
-from scoot_ray.load.loop import Clock
+from scoot_ray.load.client.loop import Clock
 
 Marks: TypeAlias = list[tuple[int, float]]
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scoot_ray.load.blocks import chained_ids
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.tallies import Distribution, Histogram, Reuse, Timeline
-from scoot_ray.load.tokens import EstimatedTokens, TokenCounter, input_length, text_of
+from scoot_ray.load.formats.blocks import chained_ids
+from scoot_ray.load.formats.tokens import EstimatedTokens, TokenCounter, input_length, text_of
 from scoot_ray.load.trace import Request
+from scoot_ray.load.traces.tallies import Distribution, Histogram, Reuse, Timeline
 
 _MICROSECONDS = 1_000_000
 

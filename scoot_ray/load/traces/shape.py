@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm, rankdata
 
-from scoot_ray.load.blocks import chained_ids
 from scoot_ray.load.errors import LoadError
+from scoot_ray.load.formats.blocks import chained_ids
+from scoot_ray.load.formats.tokens import EstimatedTokens, TokenCounter, input_length, text_of
 from scoot_ray.load.selection import BLOCK_TOKENS
-from scoot_ray.load.tokens import EstimatedTokens, TokenCounter, input_length, text_of
 from scoot_ray.load.trace import Request
 
 Floats = npt.NDArray[np.float64]

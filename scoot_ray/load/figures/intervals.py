@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from scoot_ray.load.metrics import PERCENTILES, Floats, itl_s, request_latencies_s, successes
+from scoot_ray.load.figures.metrics import PERCENTILES, Floats, itl_s, request_latencies_s, successes
 from scoot_ray.load.trace import RequestRecord
 
 Interval: TypeAlias = tuple[float, float]

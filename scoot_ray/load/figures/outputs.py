@@ -17,12 +17,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scoot_ray.load.bottleneck import ServerReport
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.intervals import Interval
+from scoot_ray.load.figures.bottleneck import ServerReport
+from scoot_ray.load.figures.intervals import Interval
+from scoot_ray.load.figures.metrics import counts_of, from_send_metrics, request_latencies_s, successes, tokens_of
+from scoot_ray.load.figures.records import record_to_json
 from scoot_ray.load.measure import Measurement
-from scoot_ray.load.metrics import counts_of, from_send_metrics, request_latencies_s, successes, tokens_of
-from scoot_ray.load.records import record_to_json
 from scoot_ray.load.trace import RequestRecord
 
 Json: TypeAlias = dict[str, Any]

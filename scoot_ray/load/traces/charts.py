@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scoot_ray.load.census import Census
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.tallies import Distribution
+from scoot_ray.load.traces.census import Census
+from scoot_ray.load.traces.tallies import Distribution
 
 _BAR, _HEIGHT = 50, 6
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.intervals import Interval
+from scoot_ray.load.figures.intervals import Interval
 from scoot_ray.search.objectives import SLO
 from scoot_ray.search.trial import Metrics
 

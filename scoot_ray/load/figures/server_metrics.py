@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from scoot_ray.load.target import Target
+from scoot_ray.load.client.target import Target
 
 Values: TypeAlias = Mapping[str, float]
 

@@ -9,13 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from scoot_ray.load.bottleneck import ServerReport, explain
-from scoot_ray.load.capacity import Capacity, Probe, RateSearch, Try, find, with_error_rate
+from scoot_ray.load.capacity.decision import Capacity, Probe, RateSearch, Try, find, with_error_rate
+from scoot_ray.load.capacity.probing import probe_rate
 from scoot_ray.load.command import ReplayOptions, prepare
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.outputs import check_outputs, write_json
-from scoot_ray.load.probing import probe_rate
-from scoot_ray.load.progress import progress_on
+from scoot_ray.load.figures.bottleneck import ServerReport, explain
+from scoot_ray.load.figures.outputs import check_outputs, write_json
+from scoot_ray.load.figures.progress import progress_on
 from scoot_ray.load.replay import Hooks
 from scoot_ray.search.errors import ObjectiveError
 from scoot_ray.search.objectives import SLO

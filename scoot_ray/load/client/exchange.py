@@ -26,12 +26,12 @@ import time
 
 import aiohttp
 
-from scoot_ray.load.answer import read_answer
-from scoot_ray.load.loop import Clock
+from scoot_ray.load.client.answer import read_answer
+from scoot_ray.load.client.loop import Clock
+from scoot_ray.load.client.sse import DONE, Event, EventParser, Repeats, has_content, is_error, usage_of
+from scoot_ray.load.client.stream import Marks, StreamTap
+from scoot_ray.load.client.target import Target
 from scoot_ray.load.plan import ScheduledCall
-from scoot_ray.load.sse import DONE, Event, EventParser, Repeats, has_content, is_error, usage_of
-from scoot_ray.load.stream import Marks, StreamTap
-from scoot_ray.load.target import Target
 from scoot_ray.load.trace import CANCELLED, RequestRecord, Usage
 
 _LINGER_S = 1.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from scoot_ray.load.blocks import block_id, chained_ids
 from scoot_ray.load.errors import LoadError
+from scoot_ray.load.formats.blocks import block_id, chained_ids
+from scoot_ray.load.formats.tokens import EstimatedTokens, TokenCounter, input_length, text_of
 from scoot_ray.load.selection import BLOCK_TOKENS
-from scoot_ray.load.tokens import EstimatedTokens, TokenCounter, input_length, text_of
 from scoot_ray.load.trace import Request
 
 FEWEST_SALT_BYTES = 16

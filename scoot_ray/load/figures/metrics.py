@@ -23,7 +23,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from scoot_ray.load.goodput import Limit
+from scoot_ray.load.figures.goodput import Limit
 from scoot_ray.load.trace import CANCELLED, RequestRecord
 
 Floats = npt.NDArray[np.float64]
