@@ -29,6 +29,8 @@ LAG_INTERVAL_S = 0.02
 AT_ONCE_S = 100e-6
 """A wait shorter than this was none: what ended it had been there already."""
 
+TRUST_S = 0.001
+
 STARVED_S = 0.02
 """A loop that is never idle does a piece of idle work this often all the same."""
 
@@ -109,7 +111,11 @@ class PreciseEventLoop(asyncio.SelectorEventLoop):
 
 
 class Clock:
-    """When data became readable, in a PreciseEventLoop; plain ``time.monotonic`` and no idle time in any other."""
+    """When data became readable, in a PreciseEventLoop; plain ``time.monotonic`` and no idle time in any other.
+
+    In a long turn of the loop, what is read may have come after its beginning: no time lies more than ``TRUST_S``
+    before the reading, so that nothing is noticed much before it was sent.
+    """
 
     __slots__ = ("_precise",)
 
@@ -118,14 +124,17 @@ class Clock:
 
     def in_callback(self) -> float:
         """When the data that a protocol is being given became readable."""
-        return time.monotonic() if self._precise is None else self._precise.woke_s
+        now_s = time.monotonic()
+        return now_s if self._precise is None else max(self._precise.woke_s, now_s - TRUST_S)
 
     def in_task(self) -> float:
         """When the data that woke the running task became readable.
 
         Data is read in one turn of the loop and the task that waits for it runs in the next: the wake before last.
         """
-        return time.monotonic() if self._precise is None else self._precise.woke_before_s
+        if self._precise is None:
+            return time.monotonic()
+        return max(self._precise.woke_before_s, self._precise.woke_s - TRUST_S)
 
     def when_idle(self, work: Callable[[], object]) -> None:
         """Call ``work`` once nothing more urgent is to be done."""
@@ -168,17 +177,27 @@ def urgent_process() -> Iterator[None]:
     All its threads, since any of them can hold the interpreter that the sender needs. What it starts meanwhile is
     scheduled as usual.
     """
-    _schedule_threads(os.SCHED_RR | os.SCHED_RESET_ON_FORK, priority=1)
+    before = {}
+    for thread in _threads():
+        with suppress(OSError):  # it has just ended
+            before[thread] = os.sched_getscheduler(thread), os.sched_getparam(thread)
+    usual = before.get(os.getpid(), (os.SCHED_OTHER, os.sched_param(0)))
+    for thread in _threads():
+        _schedule(thread, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     try:
         yield
     finally:
-        _schedule_threads(os.SCHED_OTHER, priority=0)
+        for thread in _threads():
+            _schedule(thread, *before.get(thread, usual))
 
 
-def _schedule_threads(policy: int, priority: int) -> None:
-    for thread in Path("/proc/self/task").iterdir():
-        with suppress(OSError):  # not privileged, or the thread has just ended
-            os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
+def _threads() -> list[int]:
+    return [int(path.name) for path in Path("/proc/self/task").iterdir()]
+
+
+def _schedule(thread: int, policy: int, parameters: os.sched_param) -> None:
+    with suppress(OSError):  # not privileged, or the thread has just ended
+        os.sched_setscheduler(thread, policy, parameters)
 
 
 @asynccontextmanager
