@@ -22,7 +22,7 @@ from scoot_ray.engine.gpu_memory import used_mib, wait_freed
 from scoot_ray.engine.launch import EngineOptions, TooFewGpus, device_slices, engine_spec
 from scoot_ray.engine.process import EngineProcess, GuardianError, free_port, pin, start
 from scoot_ray.engine.ready import StartFailed, read_log, wait_ready
-from scoot_ray.engine.server import max_model_len, reset_prefix_cache, server_version
+from scoot_ray.engine.server import healthy, max_model_len, reset_prefix_cache, server_version
 from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.capacity.decision import Probe, Try, find
 from scoot_ray.load.capacity.probing import EVALUATION_PROBES, evaluation_search, judged, probe_rate
@@ -263,10 +263,16 @@ class _Evaluation:
             self.timings[name] = self.timings.get(name, 0.0) + seconds
 
     def _check_alive(self, engines: Sequence[EngineProcess]) -> None:
-        """What happened to the engine comes before anything the client has to say."""
+        """What happened to the engine comes before anything the client has to say.
+
+        Older versions of vLLM die without ending: they answer ``/health`` no more, and their log says why.
+        """
         for engine in engines:
-            if (code := engine.poll()) is not None:
-                found = diagnose(code, read_log(engine.spec.log_path), "load", self._trial.config)
+            code = engine.poll()
+            if code is None and healthy(engine.spec.base_url):
+                continue
+            found = diagnose(code, read_log(engine.spec.log_path), "load", self._trial.config)
+            if code is not None or found.kind is not FailureKind.STALLED:
                 raise _Failure(found.kind, self.masked(found.evidence))
 
     def masked(self, text: str) -> str:

@@ -12,11 +12,27 @@ from scoot_ray.cluster.cores import client_core
 from scoot_ray.cluster.evaluation import Finished, Task, evaluate
 from scoot_ray.load.capacity.probing import EVALUATION_PROBES
 from scoot_ray.load.trace import Request, Trace
-from scoot_ray.search import SLO, Failed, FailureKind, Measured, Origin, Trial
-from scoot_ray.study import FromEnvironment
+from scoot_ray.search import SLO, Config, Failed, FailureKind, Measured, Origin, Trial
+from scoot_ray.simulation import Simulation
+from scoot_ray.study import FromEnvironment, parse_study
 from tests.fakes import study
 
 FAKE_VLLM = str(Path(__file__).parents[1] / "fake_vllm")
+SIMULATED = """
+name: simulated
+engine:
+  kind: simulated
+  clock: real
+  noise: 0
+  version: {version}
+  model: Llama-2-7b-hf
+  args: {{max-model-len: 2048}}
+  hardware: {{accelerator: A10}}
+workload: {{trace: trace.jsonl, arrivals: {{rate: 200}}, duration_s: 1.5, warmup: 0, request_timeout_s: 20}}
+objectives: interactive
+space:
+  max_num_seqs: {{type: integer, low: 1, high: 256, default: 256}}
+"""
 TRACE = Trace(tuple(Request(0.1 * i, 30 + i, 4) for i in range(20)), "trace.jsonl", "c0ffee")
 TRIAL = Trial(7, {"max_num_seqs": 8, "max_num_batched_tokens": 64}, Origin.MODEL, orders=(1, 2))
 
@@ -75,6 +91,22 @@ def test_the_highest_rate_under_the_slos_is_searched_within_one_start() -> None:
     held = {probe["rate"] for probe in search["probes"] if probe["verdict"] == "held"}
     assert outcome.metrics["max_rate_under_slo"] in held  # not the highest of them: a close call may be outvoted
     assert outcome.metrics["max_rate_under_slo"] >= 5
+
+
+@pytest.mark.parametrize("version", ["0.4.2", "0.32.0"])
+def test_an_engine_that_dies_under_load_fails_in_real_time_as_it_does_in_virtual_time(version: str) -> None:
+    """0.4.2 stays alive with its engine dead, and 0.32 ends with exit code 0: neither may pass as measured."""
+    text = SIMULATED.format(version=version)
+    plan = parse_study(text, "simulated.yaml")
+    greedy: Config = {"gpu_memory_utilization": 0.99, "max_num_batched_tokens": 8192, "max_num_seqs": 256}
+    trial = Trial(3, greedy, Origin.MODEL)
+    trace = Trace(tuple(Request(0.0, 1_500, 8) for _ in range(60)), "trace.jsonl", "c0ffee")
+    computed = Simulation(plan, trace.requests).evaluate(trial)[0].outcome
+    served = evaluate(Task(plan, trace, {}), trial, (), "here", lambda _phase: None).observation.outcome
+    assert isinstance(computed, Failed)
+    assert isinstance(served, Failed), served
+    assert served.kind is computed.kind is FailureKind.OUT_OF_MEMORY
+    assert "CUDA out of memory" in served.detail
 
 
 def test_a_secret_that_the_engine_prints_as_it_dies_is_masked_everywhere() -> None:
