@@ -42,6 +42,7 @@ from scoot_ray.search.targets import fit_target
 from scoot_ray.search.trial import Bounded, Config, Metrics, Observation
 
 _SAMPLES = 64  # of the posterior, for each acquisition
+_ITERATIONS = 75  # of each fit
 _CHUNK = 128  # of candidates scored at once
 
 # BoTorch compiles a faster kernel at the first use of its log-EHVI: minutes behind a lock file that a killed process
@@ -193,7 +194,8 @@ def _gp(space: SearchSpace, configs: Sequence[Config], y: FloatArray) -> Any:
     x = torch.from_numpy(space.features(space.encode_all(configs)))
     gp = SingleTaskGP(x, torch.from_numpy(y)[:, None])
     try:
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
+        likelihood = ExactMarginalLogLikelihood(gp.likelihood, gp)
+        fit_gpytorch_mll(likelihood, optimizer_kwargs={"options": {"maxiter": _ITERATIONS}})
     except (ModelFittingError, RuntimeError, ValueError):
         gp = SingleTaskGP(x, torch.from_numpy(y)[:, None])
     return gp.eval()
