@@ -28,6 +28,7 @@ from scoot_ray.search.problem import Problem, Suggestion, usable, worse_than_all
 from scoot_ray.search.situation import Situation, sobol_points, staged
 from scoot_ray.search.space import FloatArray, SearchSpace
 from scoot_ray.search.surrogate import quiet
+from scoot_ray.search.targets import fit_target
 from scoot_ray.search.trial import Bounded, Config, Measured, Observation
 
 _SAMPLE = 10  # Optuna's own default for both samplers; drawn here, so that they start at once
@@ -106,7 +107,8 @@ def _study(sampler: BaseSampler, situation: Situation) -> optuna.Study:
 def _finished(problem: Problem, history: Sequence[Observation]) -> Iterator[FrozenTrial]:
     """The history as trials; those without usable figures get costs worse than all, and violate a constraint."""
     ran = usable(problem, history)
-    penalty, costs = worse_than_all(ran), {id(one.observation): one.costs for one in ran}
+    values = _on_a_log_scale(problem, np.array([*(one.costs for one in ran), worse_than_all(ran)])).tolist()
+    costs = {id(one.observation): row for one, row in zip(ran, values[:-1], strict=True)}
     worst = [_worst_excess(slo, history) for slo in problem.slos]
     ended = {id(o) for o in history if isinstance(o.outcome, Bounded)}
     all_survived = len(costs) + len(ended) == len(history)
@@ -119,8 +121,15 @@ def _finished(problem: Problem, history: Sequence[Observation]) -> Iterator[Froz
         constraints = dict(zip(map(str, problem.slos), known, strict=True))
         if not all_survived:
             constraints["survived"] = -1.0 if id(observation) in costs else 1.0
-        values = costs.get(id(observation), penalty).tolist()
-        yield _trial(problem.space, observation.trial.config, TrialState.COMPLETE, values, constraints)
+        row = costs.get(id(observation), values[-1])
+        yield _trial(problem.space, observation.trial.config, TrialState.COMPLETE, row, constraints)
+
+
+def _on_a_log_scale(problem: Problem, costs: FloatArray) -> FloatArray:
+    """Standardised costs (n, m), of logarithms where a metric is positive: ranks stay, and GPs fit latencies better."""
+    signs = [objective.sign for objective in problem.objectives]
+    metrics = [sign * column for sign, column in zip(signs, costs.T, strict=True)]
+    return np.column_stack([fit_target(y, "log", sign)(y) for y, sign in zip(metrics, signs, strict=True)])
 
 
 def _worst_excess(slo: SLO, history: Sequence[Observation]) -> float:
