@@ -20,7 +20,7 @@ from scoot_ray.load.formats import read_trace
 from scoot_ray.load.selection import fit, window
 from scoot_ray.load.trace import Trace
 from scoot_ray.problem import build_problem, max_model_len, space_specs
-from scoot_ray.search import Problem
+from scoot_ray.search import Problem, TunerError, require_tuner
 from scoot_ray.simulation import service_of
 from scoot_ray.simulator.fitted import BadCalibration
 from scoot_ray.simulator.models import UnknownModel
@@ -52,6 +52,10 @@ def resolve(study: Study, where: Path) -> Resolved:
     Raises:
         StudyError: one line with file, key, value and what is allowed.
     """
+    try:
+        require_tuner(study.tuner)
+    except TunerError as error:
+        raise StudyError(f"{where}: {error}") from error
     study = _absolute(study, where)
     trace = _trace(study, where)
     flags = _engine_flags(study, where)

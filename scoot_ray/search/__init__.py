@@ -33,7 +33,7 @@ from scoot_ray.search.trial import (
     Trial,
     Value,
 )
-from scoot_ray.search.tuner import TUNERS, Tuner, make_tuner, suggest
+from scoot_ray.search.tuner import TUNERS, Tuner, make_tuner, require_tuner, suggest
 
 __all__ = [
     "METRICS",
@@ -74,6 +74,7 @@ __all__ = [
     "preset",
     "recommend",
     "reference",
+    "require_tuner",
     "suggest",
     "threshold",
 ]

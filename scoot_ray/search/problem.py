@@ -14,6 +14,7 @@ from scoot_ray.search.space import FloatArray, SearchSpace
 from scoot_ray.search.trial import Config, Failed, Measured, Metrics, Observation, Origin
 
 _WORSE = 0.1  # a failed default stands in the reference 10% worse than the worst that ran
+_BEST = 4  # observations, by each objective, whose neighbours are searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,22 @@ def reference_costs(problem: Problem, ran: Sequence[Usable]) -> FloatArray | Non
             return one.costs
     if not ran:
         return None
+    return worse_than_all(ran)
+
+
+def worse_than_all(ran: Sequence[Usable]) -> FloatArray:
+    """Costs (m,) a tenth worse than the worst of each objective."""
     worst = np.max([one.costs for one in ran], axis=0)
     return np.asarray(worst + _WORSE * np.abs(worst))
+
+
+def centres(problem: Problem, history: Sequence[Observation]) -> list[Config]:
+    """What is worth improving on: the front, then the best by each objective; empty while nothing usable was."""
+    ran = usable(problem, history)
+    costs = np.array([one.costs for one in ran]).reshape(len(ran), len(problem.objectives))
+    ranked = [int(i) for column in costs.T for i in np.argsort(column, kind="stable")[:_BEST]]
+    distinct = dict.fromkeys([*pareto(costs), *ranked])
+    return [ran[i].observation.trial.config for i in distinct]
 
 
 def recommend(problem: Problem, history: Sequence[Observation]) -> tuple[Observation, ...]:

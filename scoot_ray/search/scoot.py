@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -17,15 +17,14 @@ import numpy as np
 from scoot_ray.search import solver
 from scoot_ray.search.beliefs import Beliefs, believe
 from scoot_ray.search.feasibility import Forest, fit_forest, threshold
-from scoot_ray.search.objectives import pareto
-from scoot_ray.search.problem import Problem, Suggestion, usable
-from scoot_ray.search.sampling import covering, unseen
-from scoot_ray.search.space import FloatArray, Key
+from scoot_ray.search.problem import Suggestion, centres
+from scoot_ray.search.sampling import covering
+from scoot_ray.search.situation import Situation, sobol_points, staged
+from scoot_ray.search.space import FloatArray
 from scoot_ray.search.targets import Shape
-from scoot_ray.search.trial import Config, Observation, Origin
+from scoot_ray.search.trial import Config
 
 _LEAST_POF = 1e-3  # a forest's 0 of a hundred trees is no proof
-_BEST = 4  # observations, by each objective, whose neighbours are searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,70 +48,27 @@ SCOOT_PAPER = Settings(design="sobol", batch="ensemble", one_objective="power", 
 SCOOT = Settings(design="covering", batch="greedy", one_objective="log", two_objectives="log")
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """All that a suggestion depends on.
-
-    ``history`` has no failures of ours; ``submitted`` counts every search trial so far, the default and the baseline
-    included.
-    """
-
-    problem: Problem
-    history: Sequence[Observation]
-    pending: tuple[Config, ...]
-    seed: int
-    submitted: int
-
-    @property
-    def tried(self) -> tuple[Config, ...]:
-        """Every configuration finished or in flight."""
-        return (*(o.trial.config for o in self.history), *self.pending)
-
-    @property
-    def seen(self) -> frozenset[Key]:
-        """The keys of those."""
-        return frozenset(self.problem.space.key(c) for c in self.tried)
-
-    def after(self, suggestions: Sequence[Suggestion]) -> Situation:
-        """The situation once these suggestions are in flight."""
-        pending = (*self.pending, *(s.config for s in suggestions))
-        return Situation(self.problem, self.history, pending, self.seed, self.submitted + len(suggestions))
-
-    def stream(self) -> int:
-        """A seed of this suggestion's own."""
-        return int(np.random.SeedSequence([self.seed, self.submitted]).generate_state(1)[0])
-
-
 def propose(settings: Settings, situation: Situation, n: int) -> tuple[Suggestion, ...]:
     """Up to n suggestions beyond the default and the baseline; fewer only where the space is exhausted."""
-    problem = situation.problem
-    # Observations of other studies, which were not submitted here, shorten the initial sample.
-    known = max(situation.submitted, len(situation.tried))
-    initial = len(problem.leads()) + problem.space.dimension - known
-    chosen = _drawn(settings, situation, min(n, max(initial, 0)), Origin.INITIAL)
-    if len(chosen) < n:
-        chosen += _modelled(settings, situation.after(chosen), n - len(chosen))
-    if len(chosen) < n:
-        chosen += _drawn(settings, situation.after(chosen), n - len(chosen), Origin.TOP_UP)
-    return chosen
+    sample = len(situation.problem.leads()) + situation.problem.space.dimension
+    return staged(situation, n, sample, partial(_modelled, settings), partial(_drawn, settings))
 
 
-def _drawn(settings: Settings, situation: Situation, n: int, origin: Origin) -> tuple[Suggestion, ...]:
+def _drawn(settings: Settings, situation: Situation, n: int) -> Sequence[Config]:
     """Up to n points drawn without a model."""
-    space, seed = situation.problem.space, situation.seed
     if settings.design == "sobol":
-        return tuple(Suggestion(c, origin) for c in islice(unseen(space, situation.seen, seed), n))
-    chosen: tuple[Suggestion, ...] = ()
+        return sobol_points(situation, n)
+    chosen: list[Config] = []
     for _ in range(n):
         now = situation.after(chosen)
-        config = covering(space, now.tried, seed, now.submitted)
+        config = covering(now.problem.space, now.tried, now.seed, now.submitted)
         if config is None:
             break
-        chosen += (Suggestion(config, origin),)
+        chosen.append(config)
     return chosen
 
 
-def _modelled(settings: Settings, situation: Situation, n: int) -> tuple[Suggestion, ...]:
+def _modelled(settings: Settings, situation: Situation, n: int) -> Sequence[Config]:
     """Up to n points that the models promise most of; none while nothing was measured."""
     problem = situation.problem
     shape = settings.one_objective if len(problem.objectives) == 1 else settings.two_objectives
@@ -121,8 +77,9 @@ def _modelled(settings: Settings, situation: Situation, n: int) -> tuple[Suggest
     if beliefs is None:
         return ()
     forest = fit_forest(problem.space, situation.history, situation.seed)
-    configs = _greedy(situation, beliefs, forest, n) if greedy else _ensemble(settings, situation, beliefs, forest, n)
-    return tuple(Suggestion(config, Origin.MODEL) for config in configs)
+    if greedy:
+        return _greedy(situation, beliefs, forest, n)
+    return _ensemble(settings, situation, beliefs, forest, n)
 
 
 def _ensemble(settings: Settings, situation: Situation, beliefs: Beliefs, forest: Forest, n: int) -> Sequence[Config]:
@@ -148,8 +105,8 @@ def _greedy(situation: Situation, beliefs: Beliefs, forest: Forest, n: int) -> S
     beliefs = beliefs.expecting(situation.pending)
     chosen: list[Config] = []
     for _ in range(n):
-        now = situation.after([Suggestion(c, Origin.MODEL) for c in chosen])
-        config = solver.local_search(_weighted(now, beliefs, forest), _centres(now), now.stream())
+        now = situation.after(chosen)
+        config = solver.local_search(_weighted(now, beliefs, forest), centres(now.problem, now.history), now.stream())
         if config is None:
             break
         chosen.append(config)
@@ -168,12 +125,3 @@ def _weighted(situation: Situation, beliefs: Beliefs, forest: Forest) -> solver.
         return (beliefs.improvement(u) + np.log(np.maximum(pof(u), _LEAST_POF)))[:, None]
 
     return solver.Field(space, situation.seen, score, pof, threshold(situation.history))
-
-
-def _centres(situation: Situation) -> list[Config]:
-    """What is worth improving on: the front, then the best by each objective."""
-    ran = usable(situation.problem, situation.history)
-    costs = np.array([one.costs for one in ran])
-    ranked = [int(i) for column in costs.T for i in np.argsort(column, kind="stable")[:_BEST]]
-    distinct = dict.fromkeys([*pareto(costs), *ranked])
-    return [ran[i].observation.trial.config for i in distinct]

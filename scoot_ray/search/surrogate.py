@@ -54,7 +54,7 @@ class Surrogate:
         """Posterior mean and standard deviation (n,) of the noise-free cost at features x (n, c)."""
         means: list[FloatArray] = []
         stds: list[FloatArray] = []
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             for start in range(0, len(x), _CHUNK):
                 posterior = self.model.posterior(torch.from_numpy(np.array(x[start : start + _CHUNK])))
                 means.append(posterior.mean.squeeze(-1).numpy())
@@ -64,7 +64,7 @@ class Surrogate:
     def conditioned(self, x: FloatArray, z: FloatArray) -> Surrogate:
         """The same GP, its hyperparameters kept, with the costs z (k,) at x (k, c) added to its data."""
         x, z = np.vstack([self.x, x]), np.append(self.z, z)
-        with _quiet():
+        with quiet():
             model = _untrained(x, z, self.warped)
             model.load_state_dict(self.model.state_dict())
             model.eval()
@@ -77,7 +77,7 @@ def fit(x: FloatArray, z: FloatArray, warped: Sequence[int]) -> Surrogate:
     Hyperparameters maximise the posterior density; where that fails numerically they stay at the priors' modes.
     """
     columns = tuple(warped)
-    with _quiet():
+    with quiet():
         model = _untrained(x, z, columns)
         if len(z) >= _FEWEST and np.ptp(z) > 0:
             try:
@@ -129,8 +129,8 @@ def _warp(features: int, columns: tuple[int, ...]) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """One thread, no warnings, and the caller's random state kept."""
+def quiet() -> Iterator[None]:
+    """One thread, no warnings, and torch's random state as it was afterwards: for all that fits or predicts."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
 
 from scoot_ray.search.errors import TunerError
 from scoot_ray.search.objectives import SLO, Objective
 from scoot_ray.search.problem import Problem, Suggestion, recommend, settled
+from scoot_ray.search.situation import Situation
 from scoot_ray.search.space import SearchSpace
 from scoot_ray.search.trial import (
     Config,
@@ -20,7 +23,8 @@ from scoot_ray.search.trial import (
     Value,
 )
 
-TUNERS: tuple[str, ...] = ("scoot", "scoot-paper", "random")
+TUNERS: tuple[str, ...] = ("scoot", "scoot-paper", "random", "genetic", "hebo", "tpe", "gp", "botorch")
+_OF_OPTUNA = ("tpe", "gp")
 
 
 def suggest(  # one call with all that it depends on
@@ -40,31 +44,58 @@ def suggest(  # one call with all that it depends on
     ones give equal suggestions, and the process's random state is neither read nor moved.
 
     Raises:
-        TunerError: no such tuner.
+        TunerError: no such tuner, or its package is not installed.
     """
-    _require(tuner)
+    require_tuner(tuner)
     counted = settled(history)
     seen = {problem.space.key(c) for c in (*(o.trial.config for o in counted), *pending)}
     leads = [Suggestion(c, origin) for c, origin in problem.leads() if problem.space.key(c) not in seen][: max(n, 0)]
     wanted = n - len(leads)
     if wanted <= 0:
         return tuple(leads)
-    in_flight = [*pending, *(lead.config for lead in leads)]
-    # Torch, BoTorch, pymoo and scikit-learn take seconds to import: only what is used is, and only here.
-    if tuner == "random":
-        from scoot_ray.search import baselines  # noqa: PLC0415  # see above
+    in_flight = (*pending, *(lead.config for lead in leads))
+    situation = Situation(problem, counted, in_flight, seed, submitted + len(leads))
+    return (*leads, *_propose(tuner)(situation, wanted))
 
-        return (*leads, *baselines.random(problem, counted, in_flight, wanted, seed))
+
+def _propose(tuner: str) -> Callable[[Situation, int], tuple[Suggestion, ...]]:
+    """What suggests beyond the default and the baseline."""
+    # Torch, BoTorch, Optuna, pymoo and scikit-learn take seconds to import: only what is used is, and only here.
+    if tuner == "random":
+        from scoot_ray.search.baselines import sobol  # noqa: PLC0415  # see above
+
+        return sobol.propose
+    if tuner == "genetic":
+        from scoot_ray.search.baselines import genetic  # noqa: PLC0415  # see above
+
+        return genetic.propose
+    if tuner == "hebo":
+        from scoot_ray.search.baselines import hebo  # noqa: PLC0415  # see above
+
+        return hebo.propose
+    if tuner in _OF_OPTUNA:
+        from scoot_ray.search.baselines import optuna_samplers  # noqa: PLC0415  # see above
+
+        return optuna_samplers.tpe if tuner == "tpe" else optuna_samplers.gp
+    if tuner == "botorch":
+        from scoot_ray.search.baselines import qlognei  # noqa: PLC0415  # see above
+
+        return qlognei.propose
     from scoot_ray.search import scoot  # noqa: PLC0415  # see above
 
-    settings = scoot.SCOOT if tuner == "scoot" else scoot.SCOOT_PAPER
-    situation = scoot.Situation(problem, counted, tuple(in_flight), seed, submitted + len(leads))
-    return (*leads, *scoot.propose(settings, situation, wanted))
+    return partial(scoot.propose, scoot.SCOOT if tuner == "scoot" else scoot.SCOOT_PAPER)
 
 
-def _require(tuner: str) -> None:
+def require_tuner(tuner: str) -> None:
+    """Refuse a name that is no tuner, or one whose package is not installed.
+
+    Raises:
+        TunerError: one line saying what is allowed or how to install it.
+    """
     if tuner not in TUNERS:
         raise TunerError(f"tuner {tuner!r}; allowed: {', '.join(TUNERS)}")
+    if tuner in _OF_OPTUNA and find_spec("optuna") is None:
+        raise TunerError(f"tuner {tuner!r} needs Optuna, which is not installed: pip install 'scoot-ray[optuna]'")
 
 
 def make_tuner(
@@ -89,7 +120,7 @@ class Tuner:
     """Holds what was asked and told, and asks ``suggest``."""
 
     def __init__(self, name: str, problem: Problem, seed: int) -> None:
-        _require(name)
+        require_tuner(name)
         self._name = name
         self._problem = problem
         self._seed = seed

@@ -34,6 +34,7 @@ from scoot_ray.search import (
     scoot,
     suggest,
 )
+from scoot_ray.search.situation import Situation
 from tests.unit.search.problems import ENGINE, PLANE, bowl, observe, random_history, study
 
 TAIL = Problem(ENGINE, preset("tail_latency"))
@@ -175,7 +176,7 @@ def test_failures_of_ours_are_not_seen() -> None:
 def test_the_papers_populations_work() -> None:
     history = random_history(ENGINE, metrics_of(TAIL), 10, 0.2, seed=2)
     settings = replace(scoot.SCOOT_PAPER, individuals=100, generations=100)
-    found = scoot.propose(settings, scoot.Situation(TAIL, history, (), 0, 10), 2)
+    found = scoot.propose(settings, Situation(TAIL, history, (), 0, 10), 2)
     assert [s.origin for s in found] == [Origin.MODEL] * 2
 
 
