@@ -7,7 +7,6 @@ from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import qmc
 
 from scoot_ray.search.space import LISTABLE, FloatArray, Key, SearchSpace
 from scoot_ray.search.trial import Config
@@ -21,6 +20,8 @@ _KEPT = 0.5  # share of the default's values in every second point of the coveri
 
 def sobol(space: SearchSpace, seed: int) -> Iterator[Config]:
     """Scrambled Sobol points as configurations, repeats and forbidden ones included, up to 2^14."""
+    from scipy.stats import qmc  # noqa: PLC0415 - takes a second, of which the rest has no need
+
     engine = qmc.Sobol(space.dimension, scramble=True, rng=np.random.default_rng(seed))
     drawn = 0
     for exponent in _BLOCKS:
