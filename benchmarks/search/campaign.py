@@ -2,7 +2,7 @@
 
 A folder has ``services.json`` (what the services were), ``best_known/SERVICE.json`` (what a long search found without
 noise), ``cells/SERVICE/TUNER/pdP-seedS.jsonl`` (the trials) and ``judged/SERVICE/TUNER/pdP-seedS.json`` (what was
-recommended after how many of them, without noise).
+recommended after how many of them, without noise); ``failed`` has tracebacks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -80,11 +81,19 @@ def run(campaign: Campaign, jobs: int) -> Iterator[Progress]:
         }
         try:
             for number, done in enumerate(as_completed(running), start=1):
-                error = done.exception()
-                said = done.result() if error is None else f"failed: {type(error).__name__}: {error}".splitlines()[0]
-                yield Progress(f"{number:>5} of {len(running)}  {running[done]}  {said}", error is not None)
+                error, name = done.exception(), running[done]
+                said = done.result() if error is None else _noted(campaign.folder, name, error)
+                yield Progress(f"{number:>5} of {len(running)}  {name}  {said}", error is not None)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _noted(folder: Path, name: str, error: BaseException) -> str:
+    """What went wrong, in a line; all of it goes to a file."""
+    path = folder / "failed" / f"{name.replace('  ', ' ').replace(' ', '-')}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return f"failed: {type(error).__name__}, see {path}"
 
 
 def read_survey(folder: Path, name: str) -> Survey | None:

@@ -27,9 +27,9 @@ def regret_figure(comparison: Comparison, parallel: int, path: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for tuner in comparison.tuners:
-        mine = [one for one in comparison.scores if (one.cell.tuner, one.cell.parallel) == (tuner, parallel)]
-        at = sorted({one.observations for one in mine})
-        means = [float(np.mean([one.regret for one in mine if one.observations == n])) for n in at]
+        found = {n: comparison.at(tuner, parallel, n) for n in comparison.checkpoints}
+        at = [n for n, scores in found.items() if scores]
+        means = [float(np.mean([one.regret for one in found[n]])) for n in at]
         axes.plot(at, means, label=tuner, linewidth=2.5 if tuner == comparison.subject else 1.2)
     axes.set(xlabel="observations", ylabel="mean regret", ylim=(0, 1), title=f"PD {parallel}, simulated")
     axes.legend()

@@ -44,8 +44,9 @@ def write_report(folder: Path, subject: str, scale: Scale) -> str:
         mine = tuple(one for one in scored if one.cell.scenario in names)
         if mine:
             chosen = [result for result in results if result.cell.scenario in names & sticks.keys()]
-            lines += [f"## {title}\n", *_section(Comparison(mine, subject), chosen)]
-            lines += _figures(folder, split, Comparison(mine, subject), chosen, sticks)
+            comparison = Comparison(mine, subject)
+            lines += [f"## {title}\n", *_section(comparison, chosen)]
+            lines += _figures(folder, split, comparison, chosen, sticks)
     text = "\n".join(lines)
     (folder / "report.md").write_text(text, encoding="utf-8")
     return text
@@ -78,14 +79,22 @@ def _figures(
     parallel = comparison.parallels[0]
     figures.regret_figure(comparison, parallel, folder / f"regret-{split}.svg")
     lines = [f"![Regret over observations](regret-{split}.svg)\n"]
-    two = [result for result in results if len(sticks[result.cell.scenario].problem.objectives) == 2]
-    if two:
-        example = min(result.cell for result in two)
-        name, budget = example.scenario, comparison.budgets[min(1, len(comparison.budgets) - 1)]
-        first = (example.seed, parallel, name)
-        shown = [result for result in two if (result.cell.seed, result.cell.parallel, result.cell.scenario) == first]
-        shown = [result for result in shown if budget in result.judgement.recommended]
-        if shown:
-            figures.front_figure(shown, sticks[name], budget, folder / f"fronts-{split}.svg")
-            lines.append(f"![Fronts of {name}](fronts-{split}.svg)\n")
+    shown = _example(results, parallel, comparison.budget, sticks)
+    if shown:
+        name = shown[0].cell.scenario
+        figures.front_figure(shown, sticks[name], comparison.budget, folder / f"fronts-{split}.svg")
+        lines.append(f"![Fronts of {name}](fronts-{split}.svg)\n")
     return lines
+
+
+def _example(results: Sequence[Result], parallel: int, budget: int, sticks: dict[str, Yardstick]) -> list[Result]:
+    """The first service with two objectives, in its first seed, as every tuner solved it."""
+    two = [
+        result
+        for result in results
+        if len(sticks[result.cell.scenario].problem.objectives) == 2
+        and result.cell.parallel == parallel
+        and budget in result.judgement.recommended
+    ]
+    first = min(((one.cell.seed, one.cell.scenario) for one in two), default=None)
+    return [one for one in two if (one.cell.seed, one.cell.scenario) == first]

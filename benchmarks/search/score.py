@@ -1,10 +1,10 @@
 """How much of what there is to gain was found: regret = 1 - normalised score, for every cell and checkpoint.
 
 One objective: the relative gain over the default, as a share of the best known one. Two: the hypervolume between the
-recommended front and the default, as a share of the best known one; TTFT varies over three orders of magnitude, so it is
-taken of ln(cost / default's cost), or, with the scale "plain", of cost / default's cost (the paper's, but for units).
-What fails or breaks an SLO without noise, or is worse than the default, counts as no gain: a comparison with the default
-would show it.
+recommended front and the default, as a share of the best known one; TTFT varies over three orders of magnitude, so it
+is taken of ln(cost / default's cost), or, with the scale "plain", of cost / default's cost (the paper's, but for
+units). What fails or breaks an SLO without noise, or is worse than the default, counts as no gain: a comparison with
+the default would show it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ TRACES = Path(__file__).parents[2] / "traces"
 class Scenario:
     """One service with its load: ``rate`` Poisson arrivals per second for ``duration_s``, all virtual.
 
-    ``objectives`` is a preset; ``noise`` is relative. A request is given up after ``timeout_s``.
+    ``objectives`` is a preset; ``tensor_parallel`` is the default's; ``noise`` is relative. A request is given up after
+    ``timeout_s``.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Scenario:
     model: str
     accelerator: str
     gpus: int
+    tensor_parallel: int
     version: Version
     slos: Sequence[str] = ()
     noise: float = 0.02
@@ -57,8 +59,8 @@ class Scenario:
     def problem(self) -> Problem:
         """What is searched: the paper's Table I for 0.4.2, the newest engine's parameters otherwise."""
         found = self._preset()
-        # As in the paper's evaluation: the default uses all GPUs for one engine.
-        default = {**found.default, **({"tensor_parallel_size": self.gpus} if self.gpus > 1 else {})}
+        sizes: Config = {"tensor_parallel_size": self.tensor_parallel} if self.gpus > 1 else {}
+        default = {**found.default, **sizes}
         constants = {"gpus": self.gpus, "max_model_len": self.max_model_len}
         space = SearchSpace(found.parameters, found.constraints, default, constants)
         return Problem(space, preset(self.objectives), [SLO.parse(text) for text in self.slos])
@@ -75,21 +77,21 @@ _OLD: Version = "0.4.2"
 _NEW: Version = "0.32.0"
 
 SERVICES: tuple[Scenario, ...] = (
-    Scenario("sql-13b-2a100", "dev", "sql", 7, "interactive", _13B, "A100-80G", 2, _OLD),
-    Scenario("bot-13b-2a10", "dev", "bot", 2.5, "interactive", _13B, "A10", 2, _OLD),
-    Scenario("cls-7b-2a10", "dev", "cls", 6, "tail_latency", _7B, "A10", 2, _OLD, noise=0.04),
-    Scenario("rec-7b-a100", "dev", "rec", 25, "throughput", _7B, "A100-80G", 1, _OLD),
-    Scenario("sql-8b-2l4", "dev", "sql", 6, "interactive", _8B, "L4", 2, _NEW),
-    Scenario("bot-13b-a100", "dev", "bot", 6.5, "interactive", _13B, "A100-40G", 1, _NEW, noise=0.03),
-    Scenario("cls-13b-2l40s", "dev", "cls", 12, "tail_latency", _13B, "L40S", 2, _NEW),
-    Scenario("rec-70b-4h100", "dev", "rec", 35, "throughput", _70B, "H100", 4, _NEW),
-    Scenario("bot-7b-4a10", "judge", "bot", 5, "interactive", _7B, "A10", 4, _OLD, noise=0.03),
-    Scenario("sql-13b-2a10", "judge", "sql", 2, "interactive", _13B, "A10", 2, _OLD),
-    Scenario("cls-13b-4a10", "judge", "cls", 5, "tail_latency", _13B, "A10", 4, _OLD),
-    Scenario("rec-13b-2a10", "judge", "rec", 8, "throughput", _13B, "A10", 2, _OLD, noise=0.04),
-    Scenario("sql-70b-2h200", "judge", "sql", 14, "interactive", _70B, "H200", 2, _NEW),
-    Scenario("bot-13b-a100-5", "judge", "bot", 5, "interactive", _13B, "A100-40G", 1, _NEW),
-    Scenario("bot-mixtral-2a100", "judge", "bot", 12, "tail_latency", _MIXTRAL, "A100-80G", 2, _NEW),
-    Scenario("cls-8b-4l4", "judge", "cls", 12, "tail_latency", _8B, "L4", 4, _NEW, noise=0.03),
-    Scenario("rec-13b-a100", "judge", "rec", 16, "throughput", _13B, "A100-40G", 1, _NEW),
+    Scenario("sql-13b-2a100", "dev", "sql", 7, "interactive", _13B, "A100-80G", 2, 2, _OLD),
+    Scenario("bot-13b-2a10", "dev", "bot", 2.5, "interactive", _13B, "A10", 2, 2, _OLD),
+    Scenario("cls-7b-2a10", "dev", "cls", 6, "tail_latency", _7B, "A10", 2, 2, _OLD, noise=0.04),
+    Scenario("rec-7b-a100", "dev", "rec", 25, "throughput", _7B, "A100-80G", 1, 1, _OLD),
+    Scenario("sql-8b-2l4", "dev", "sql", 6, "interactive", _8B, "L4", 2, 2, _NEW),
+    Scenario("bot-13b-a100", "dev", "bot", 6.5, "interactive", _13B, "A100-40G", 1, 1, _NEW, noise=0.03),
+    Scenario("cls-13b-2l40s", "dev", "cls", 12, "tail_latency", _13B, "L40S", 2, 2, _NEW),
+    Scenario("rec-70b-4h100", "dev", "rec", 35, "throughput", _70B, "H100", 4, 4, _NEW),
+    Scenario("bot-7b-4a10", "judge", "bot", 5, "interactive", _7B, "A10", 4, 4, _OLD, noise=0.03),
+    Scenario("sql-13b-2a10", "judge", "sql", 2, "interactive", _13B, "A10", 2, 2, _OLD),
+    Scenario("cls-13b-4a10", "judge", "cls", 5, "tail_latency", _13B, "A10", 4, 4, _OLD),
+    Scenario("rec-13b-2a10", "judge", "rec", 8, "throughput", _13B, "A10", 2, 2, _OLD, noise=0.04),
+    Scenario("sql-70b-2h200", "judge", "sql", 14, "interactive", _70B, "H200", 2, 2, _NEW),
+    Scenario("bot-13b-a100-5", "judge", "bot", 5, "interactive", _13B, "A100-40G", 1, 1, _NEW),
+    Scenario("bot-mixtral-2a100", "judge", "bot", 12, "tail_latency", _MIXTRAL, "A100-80G", 2, 2, _NEW),
+    Scenario("cls-8b-4l4", "judge", "cls", 12, "tail_latency", _8B, "L4", 4, 4, _NEW, noise=0.03),
+    Scenario("rec-13b-a100", "judge", "rec", 16, "throughput", _13B, "A100-40G", 1, 1, _NEW),
 )

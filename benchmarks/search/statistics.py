@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from scipy.stats import rankdata
 
-from benchmarks.search.score import Score
 from scoot_ray.search.space import FloatArray
 
 Pair: TypeAlias = tuple[str, int]
@@ -31,15 +30,6 @@ class Difference:
     pairs: int
     subject_mean: float
     other_mean: float
-
-
-def regrets(scores: Iterable[Score], tuner: str, parallel: int, observations: int) -> dict[Pair, float]:
-    """One tuner's regrets by service and seed."""
-    return {
-        (one.cell.scenario, one.cell.seed): one.regret
-        for one in scores
-        if (one.cell.tuner, one.cell.parallel, one.observations) == (tuner, parallel, observations)
-    }
 
 
 def difference(subject: Mapping[Pair, float], other: Mapping[Pair, float]) -> Difference | None:

@@ -3,49 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.search.score import Score
-from benchmarks.search.statistics import Pair, difference, mean_ranks, regrets
+from benchmarks.search.statistics import Pair, difference, mean_ranks
 from scoot_ray.search.space import FloatArray
 
 BUDGETS = (15, 30, 60)
 
 
-@dataclass(frozen=True, slots=True)
 class Comparison:
-    """The scores of one group of services, and whose they are; ``subject`` is the tuner that the others are held to."""
+    """The scores of one group of services; ``subject`` is the tuner that the others are compared with."""
 
-    scores: tuple[Score, ...]
-    subject: str
-
-    @property
-    def tuners(self) -> list[str]:
-        """The subject, then the others by name."""
-        names = {one.cell.tuner for one in self.scores}
-        return sorted(names, key=lambda name: (name != self.subject, name))
-
-    @property
-    def parallels(self) -> list[int]:
-        """How many trials at a time were run."""
-        return sorted({one.cell.parallel for one in self.scores})
+    def __init__(self, scores: Iterable[Score], subject: str) -> None:
+        self.subject = subject
+        self._at: dict[tuple[str, int, int], list[Score]] = {}
+        for one in scores:
+            self._at.setdefault((one.cell.tuner, one.cell.parallel, one.observations), []).append(one)
+        self.tuners = sorted({tuner for tuner, _, _ in self._at}, key=lambda name: (name != subject, name))
+        self.parallels = sorted({parallel for _, parallel, _ in self._at})
+        self.checkpoints = sorted({observations for _, _, observations in self._at})
 
     @property
     def budgets(self) -> list[int]:
         """The budgets reached, or the largest there is."""
-        reached = {one.observations for one in self.scores}
-        return [budget for budget in BUDGETS if budget in reached] or [max(reached)]
+        return [budget for budget in BUDGETS if budget in self.checkpoints] or self.checkpoints[-1:]
+
+    @property
+    def budget(self) -> int:
+        """The one budget of tables that have no room for all: 30 where it was reached."""
+        return self.budgets[min(1, len(self.budgets) - 1)]
 
     def at(self, tuner: str, parallel: int, observations: int) -> list[Score]:
         """One tuner's scores at one checkpoint."""
-        wanted = (tuner, parallel, observations)
-        return [one for one in self.scores if (one.cell.tuner, one.cell.parallel, one.observations) == wanted]
+        return self._at.get((tuner, parallel, observations), [])
 
     def regrets(self, tuner: str, parallel: int, observations: int) -> dict[Pair, float]:
         """One tuner's regrets by service and seed."""
-        return regrets(self.scores, tuner, parallel, observations)
+        return {(one.cell.scenario, one.cell.seed): one.regret for one in self.at(tuner, parallel, observations)}
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -98,7 +94,7 @@ def differences(comparison: Comparison) -> list[str]:
 
 def parallelism(comparison: Comparison) -> list[str]:
     """By tuner and PD at the middle budget: regret, against PD 1 on the same pairs, and virtual hours of tuning."""
-    budget = comparison.budgets[min(1, len(comparison.budgets) - 1)]
+    budget = comparison.budget
     rows = []
     for tuner in comparison.tuners:
         alone = comparison.regrets(tuner, 1, budget)
@@ -117,15 +113,13 @@ def parallelism(comparison: Comparison) -> list[str]:
 
 def by_service(comparison: Comparison) -> list[str]:
     """Service by tuner at the smallest PD and the middle budget: mean regret."""
-    parallel, budget = comparison.parallels[0], comparison.budgets[min(1, len(comparison.budgets) - 1)]
-    names = sorted({one.cell.scenario for one in comparison.scores})
-    rows = []
-    for name in names:
-        found = {
-            tuner: [one.regret for one in comparison.at(tuner, parallel, budget) if one.cell.scenario == name]
-            for tuner in comparison.tuners
-        }
-        rows.append([name, *(_mean(values) for values in found.values())])
+    parallel, budget = comparison.parallels[0], comparison.budget
+    found = [comparison.at(tuner, parallel, budget) for tuner in comparison.tuners]
+    names = sorted({one.cell.scenario for scores in found for one in scores})
+    rows = [
+        [name, *(_mean([one.regret for one in scores if one.cell.scenario == name]) for scores in found)]
+        for name in names
+    ]
     return markdown([f"service (PD {parallel}, {budget})", *comparison.tuners], rows)
 
 
@@ -133,8 +127,10 @@ def costs(comparison: Comparison, seconds: Mapping[str, FloatArray]) -> list[str
     """By tuner: share of trials that failed, and CPU seconds per suggestion."""
     rows = []
     for tuner in comparison.tuners:
-        last = [one for one in comparison.scores if one.cell.tuner == tuner]
-        failed = [_mean([one.failures / n for one in last if one.observations == n]) for n in comparison.budgets]
+        failed = []
+        for budget in comparison.budgets:
+            found = [one for parallel in comparison.parallels for one in comparison.at(tuner, parallel, budget)]
+            failed.append(_mean([one.failures / budget for one in found]))
         took_s = seconds.get(tuner, np.empty(0))
         times = [f"{np.median(took_s):.2f}", f"{np.max(took_s):.2f}"] if len(took_s) else ["", ""]
         rows.append([tuner, *failed, *times])
