@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.search.campaign import Campaign, OtherServices, run
+from benchmarks.search.campaign import Campaign, FolderInUse, OtherServices, run
 from benchmarks.search.report import NothingToReport, write_report
 from benchmarks.search.services import SERVICES, Scenario
 from scoot_ray.search import TUNERS
@@ -25,7 +25,7 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         return int(options.verb(options))
-    except (OtherServices, NothingToReport) as error:
+    except (FolderInUse, OtherServices, NothingToReport) as error:
         print(error, file=sys.stderr)
         return _BAD_INPUT
     except KeyboardInterrupt:

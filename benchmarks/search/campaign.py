@@ -7,6 +7,7 @@ recommended after how many of them, without noise); ``failed`` has tracebacks.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import product
@@ -29,6 +31,10 @@ from scoot_ray.search import Failed
 from scoot_ray.sweep import begin_worker
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class FolderInUse(RuntimeError):  # noqa: N818 - says what is wrong
+    """Another process runs cells into the same folder."""
 
 
 class OtherServices(ValueError):  # noqa: N818 - says what is wrong
@@ -65,9 +71,15 @@ def run(campaign: Campaign, jobs: int) -> Iterator[Progress]:
     """Run what is missing, ``jobs`` processes at a time; yield as tasks end.
 
     Raises:
+        FolderInUse: by another run.
         OtherServices: the folder was made with services that are different by now.
     """
-    _claim(campaign)
+    with _locked(campaign.folder):
+        _claim(campaign)
+        yield from _run_all(campaign, jobs)
+
+
+def _run_all(campaign: Campaign, jobs: int) -> Iterator[Progress]:
     for name in _ONE_THREAD:  # of the processes started from here
         os.environ[name] = "1"
     context = multiprocessing.get_context("spawn")
@@ -105,6 +117,18 @@ def read_survey(folder: Path, name: str) -> Survey | None:
     return Survey(
         Point(**document["default"]), tuple(Point(**one) for one in document["best"]), document["evaluations"]
     )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Two writers would spoil each other's journals."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUse(f"{folder}: another run is at work there; wait for it or choose another folder") from None
+        yield
 
 
 def _claim(campaign: Campaign) -> None:

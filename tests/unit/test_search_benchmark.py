@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sys
 from collections import Counter
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from benchmarks.search import __main__ as command
 from benchmarks.search.best_known import metrics_of, survey, usable_costs
-from benchmarks.search.campaign import Campaign, OtherServices, read_survey, run
+from benchmarks.search.campaign import Campaign, FolderInUse, OtherServices, read_survey, run
 from benchmarks.search.cell import Cell, Step, finished, play, read_steps
 from benchmarks.search.evaluation import Evaluator
 from benchmarks.search.judgement import checkpoints, judge, read_judgement, write_judgement
@@ -262,6 +263,13 @@ def test_services_that_changed_are_refused(folder: Path) -> None:
     changed = (replace(NAMED["cls-7b-2a10"], rate=1.0),)
     with pytest.raises(OtherServices, match="cls-7b-2a10 is another service by now"):
         next(run(campaign(folder, scenarios=changed), jobs=1))
+
+
+def test_two_runs_into_one_folder_are_refused(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(FolderInUse, match="another run is at work there"):
+            next(run(campaign(tmp_path), jobs=1))
 
 
 def test_a_folder_without_results_makes_no_report(tmp_path: Path) -> None:
