@@ -106,7 +106,7 @@ def sweep(studies: Sequence[Resolved], jobs: int) -> Iterator[Mapping[str, Any]]
         JournalError: as run_inline.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(jobs, context, initializer=begin_worker, initargs=(os.getpid(),)) as pool:
         running = [pool.submit(_run, resolved) for resolved in studies]
         try:
             for done in as_completed(running):
@@ -115,7 +115,7 @@ def sweep(studies: Sequence[Resolved], jobs: int) -> Iterator[Mapping[str, Any]]
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin(parent: int) -> None:
+def begin_worker(parent: int) -> None:
     """A worker dies with its parent, leaves Ctrl-C to it, and keeps to one core."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it has died meanwhile
