@@ -12,8 +12,8 @@ from scoot_ray.engine.diagnose import Phase, diagnose
 from scoot_ray.engine.launch import TooFewGpus
 from scoot_ray.load import selection
 from scoot_ray.load.arrivals import Arrivals, schedule
+from scoot_ray.load.figures.metrics import request_latencies_s, successes
 from scoot_ray.load.formats import read_trace
-from scoot_ray.load.metrics import request_latencies_s, successes
 from scoot_ray.load.trace import RequestRecord
 from scoot_ray.search import Config, Failed, FailureKind, Measured, Outcome
 from scoot_ray.simulator import messages
@@ -78,7 +78,7 @@ def _diagnosed(exit_code: int | None, log: tuple[str, ...], phase: Phase, config
 
 
 def _metrics(records: tuple[RequestRecord, ...]) -> Mapping[str, float]:
-    """Of ``scoot_ray.load.metrics`` those that the services need; ITL and its percentiles cost more than the load."""
+    """Of the load generator's metrics those that the services need; ITL and its percentiles cost more than the load."""
     done = successes(records)
     latencies = [request_latencies_s(record) for record in done]
     ttft_ms, tpot_ms, e2el_ms = (

@@ -185,7 +185,7 @@ class _Newer:
             units, cached = scheduler.find_cached(sequence)
             missing = sequence.target - cached
             tokens = self._chunk(missing, batch)
-            if tokens == 0 or (not settings.enable_chunked_prefill and tokens < missing):
+            if tokens == 0 or (not settings.enable_chunked_prefill and tokens < self._wanted(missing)):
                 return
             pool = scheduler.pool
             # The whole prompt must fit, though its first chunk alone gets blocks (scheduler_reserve_full_isl).
@@ -198,10 +198,13 @@ class _Newer:
 
     def _chunk(self, missing: int, batch: Batch) -> int:
         """How much of a prompt goes into the batch."""
+        return max(0, min(self._wanted(missing), self._budget - batch.tokens))
+
+    def _wanted(self, missing: int) -> int:
+        """How much of a prompt may go into one step: a long one is cut unless it is alone."""
         threshold = self._scheduler.settings.long_prefill_token_threshold
         alone = len(self._scheduler.running) + len(self._scheduler.waiting) <= 1
-        wanted = min(missing, threshold) if threshold and not alone else missing
-        return max(0, min(wanted, self._budget - batch.tokens))
+        return min(missing, threshold) if threshold and not alone else missing
 
     def _make_room_for(self, sequence: Sequence, tokens: int) -> bool:
         scheduler = self._scheduler

@@ -65,6 +65,7 @@ def serve(engines: Series[SimulatedEngine], arrivals: Series[Arrival], timeout_s
             if _unfinished(sequence, chosen):
                 chosen.abort(sequence, late_s)
                 served.given_up.add(sequence.index)
+                served.end_s = max(served.end_s, late_s)
                 load.ended(sequence.index, late_s)
                 now_s = -math.inf  # what comes next may have changed
         if now_s == -math.inf:

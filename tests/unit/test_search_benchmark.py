@@ -86,9 +86,8 @@ def test_a_start_that_fails_is_told_with_its_reason(crashing: Evaluator) -> None
 
 def test_who_waits_in_vain_waits_to_the_timeout() -> None:
     evaluator = small("sql-13b-2l40s")
-    # Prompts beyond the threshold are never taken up without chunks.
-    stuck = {"enable_chunked_prefill": False, "long_prefill_token_threshold": 512, "max_num_batched_tokens": 8192}
-    evaluated = evaluator.evaluate({**(evaluator.problem.space.default or {}), **stuck}, None)
+    one_at_a_time = {**(evaluator.problem.space.default or {}), "max_num_seqs": 1}
+    evaluated = evaluator.evaluate(one_at_a_time, None)
     metrics = metrics_of(evaluated.outcome)
     assert metrics is not None
     assert metrics["error_rate"] > evaluator.problem.max_error_rate

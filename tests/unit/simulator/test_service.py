@@ -211,6 +211,17 @@ def test_a_turn_waits_for_the_answer_before_it_where_sessions_wait() -> None:
         assert turn.scheduled_s == pytest.approx(after.done_s + 1.5)
 
 
+def test_a_threshold_cuts_long_prompts_even_where_chunks_are_off() -> None:
+    config: Config = {"enable_chunked_prefill": False, "long_prefill_token_threshold": 256}
+    records = run(service(), config, requests(40, 900, 20), 20.0).records
+    assert all(record.error is None for record in records)
+
+
+def test_what_is_given_up_last_takes_its_time() -> None:
+    stuck = run(service(), {"max_num_seqs": 1}, requests(30, 1_000, 400), 50.0, timeout_s=5.0)
+    assert stuck.virtual_s >= max(record.scheduled_s for record in stuck.records) + 5.0
+
+
 def test_who_goes_away_is_cancelled_not_failed() -> None:
     offered = tuple(Request(0.0, 500, 400, cancel_after_s=0.5 if number % 2 else None) for number in range(20))
     records = run(service(), {}, offered, 5.0).records
