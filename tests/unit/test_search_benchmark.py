@@ -85,7 +85,7 @@ def test_a_start_that_fails_is_told_with_its_reason(crashing: Evaluator) -> None
 
 
 def test_who_waits_in_vain_waits_to_the_timeout() -> None:
-    evaluator = small("sql-13b-2l40s")
+    evaluator = Evaluator(replace(NAMED["sql-13b-2l40s"], duration_s=6.0, timeout_s=10.0))
     one_at_a_time = {**(evaluator.problem.space.default or {}), "max_num_seqs": 1}
     evaluated = evaluator.evaluate(one_at_a_time, None)
     metrics = metrics_of(evaluated.outcome)
