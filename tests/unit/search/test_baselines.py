@@ -16,7 +16,6 @@ from scoot_ray.search import (
     Config,
     Float,
     Integer,
-    Measured,
     Metrics,
     Observation,
     Origin,
