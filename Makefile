@@ -44,10 +44,10 @@ paper: .venv/ready
 	@$(BIN)/python benchmarks/simulator/paper.py runs/paper
 
 test: setup lint test-fast studies/demo/model/config.json
-	SCOOT_RAY_ENGINE_PYTHON=$(CURDIR)/$(ENGINE)/bin/python SCOOT_RAY_DEMO_MODEL=$(CURDIR)/studies/demo/model $(BIN)/pytest -m vllm
+	SCOOT_RAY_ENGINE_PYTHON=$(CURDIR)/$(ENGINE)/bin/python SCOOT_RAY_DEMO_MODEL=$(CURDIR)/studies/demo/model $(BIN)/pytest -m "vllm or slow"
 
 test-fast: .venv/ready
-	$(BIN)/pytest -m "not vllm"
+	$(BIN)/pytest -m "not vllm and not slow"
 
 lint: .venv/ready
 	$(BIN)/ruff check

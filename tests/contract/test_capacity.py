@@ -62,6 +62,7 @@ def document(done: Result) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_servers_limit_is_found_and_explained(url: str, tmp_path: Path) -> None:
     options = ("--slo", "ttft:p90<400ms", "--start-rate", "10", "--max-rate", "640", "--duration", "2")
     done = capacity(url, tmp_path, *options, "--precision", "40%")

@@ -77,6 +77,7 @@ def test_what_bound_the_engine_is_kept_with_the_evidence() -> None:
     assert noted["because"]
 
 
+@pytest.mark.slow
 def test_the_highest_rate_under_the_slos_is_searched_within_one_start() -> None:
     slos = (SLO.parse("request_throughput<20"),)  # the fake's own speed plays no part
     finished = run({"PYTHONPATH": FAKE_VLLM}, trial=replace(TRIAL, orders=(1,)), rate_slos=slos)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice, pairwise
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -144,6 +145,7 @@ def _write_of(wire: int, writes: list[tuple[float, bytes]]) -> int:
     raise AssertionError("the token was never written")
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example is a replay: shrinking would take minutes
@@ -165,6 +167,7 @@ def test_every_stream_gets_its_verdict_and_its_times(golden: Golden, streams: li
         assert (record.done_s is None) == (record.error is not None)
 
 
+@pytest.mark.slow
 def test_ten_thousand_requests_are_all_accounted_for(golden: Golden) -> None:
     """Half of them well, half of them badly; of the ones that hang, half have users who go away."""
     quick = [name for name in FAULTS if name not in {"hang", "stall", "stall_with_pings"}]

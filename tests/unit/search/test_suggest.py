@@ -90,7 +90,7 @@ def test_the_initial_sample_is_the_same_however_it_is_asked_for(tuner: str) -> N
     assert [s.config for s in at_once] == one_by_one
 
 
-@pytest.mark.parametrize("tuner", TUNERS)
+@pytest.mark.parametrize("tuner", [pytest.param(one, marks=pytest.mark.slow) if one == "gp" else one for one in TUNERS])
 @pytest.mark.parametrize("problem", [TAIL, INTERACTIVE], ids=["one", "two"])
 def test_suggestions_are_new_allowed_and_a_function_of_their_arguments(tuner: str, problem: Problem) -> None:
     history = random_history(ENGINE, metrics_of(problem), 14, 0.3, seed=1)
