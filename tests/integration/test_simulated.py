@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.conftest import Run, eventually
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture
