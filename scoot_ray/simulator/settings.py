@@ -89,11 +89,6 @@ def flags_of(version: Version) -> EngineFlags:
     return EngineFlags(version, (*modelled, *neutral))
 
 
-def modelled(version: Version) -> frozenset[str]:
-    """Names of the parameters that change something in a simulated engine of this version."""
-    return flags_of(version).names - {*_NEUTRAL}
-
-
 def _flag(version: Version, name: str, default: object) -> Flag:
     choices = BLOCK_SIZES[version] if name == "block_size" else _CHOICES.get(name, ())
     is_switch = isinstance(default, bool)
