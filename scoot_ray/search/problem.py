@@ -16,9 +16,25 @@ from scoot_ray.search.trial import Config, Failed, Measured, Metrics, Observatio
 _WORSE = 0.1  # a failed default stands in the reference 10% worse than the worst that ran
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Earlier:
+    """What another study has observed, its configurations put into this problem's space (see ``transfer.taken_in``).
+
+    ``similarity`` in [0, 1] is how far its service is like this one before anything was seen here. Its failures count
+    here only where ``same_engine``: the same engine, model and hardware.
+    """
+
+    name: str
+    history: tuple[Observation, ...]
+    similarity: float
+    same_engine: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A space, one or two objectives, SLOs, and the configuration that runs today (``baseline``), if any.
+
+    ``earlier`` are other studies' histories and ``winners`` what was best in them: see ``transfer.warm``.
 
     Raises:
         ObjectiveError: not one or two objectives, one twice, or an error rate outside [0, 1].
@@ -30,6 +46,8 @@ class Problem:
     slos: Sequence[SLO] = ()
     baseline: Config | None = None
     max_error_rate: float = 0.01
+    earlier: Sequence[Earlier] = ()
+    winners: Sequence[Config] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))
