@@ -25,7 +25,7 @@ from scoot_ray.cluster.simulated import SimulatedPool
 from scoot_ray.environment import environment_of
 from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
-from scoot_ray.problem import goodput_limits
+from scoot_ray.problem import goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.export import serve_script
 from scoot_ray.results.live import LiveDisplay, PlainLines
@@ -164,11 +164,11 @@ def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, sto
 
 
 def _pool(resolved: Resolved, folder: RunFolder) -> RayPool | SimulatedPool:
-    limits = goodput_limits(resolved.problem)
+    limits, slos = goodput_limits(resolved.problem), rate_slos(resolved.problem)
     if resolved.study.engine.in_virtual_time:
-        return SimulatedPool(Simulation(resolved.study, resolved.trace.requests, limits), folder)
+        return SimulatedPool(Simulation(resolved.study, resolved.trace.requests, limits, slos), folder)
     env = resolved.study.engine.environment(os.environ)
-    return RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits), folder)
+    return RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits, slos), folder)
 
 
 def _display(resolved: Resolved, pool: RayPool | SimulatedPool, console: Console) -> LiveDisplay | PlainLines:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from scoot_ray.load.probing import EVALUATION_PROBES
 from scoot_ray.search import Problem
 from scoot_ray.study import Study
 
@@ -34,7 +35,7 @@ def estimate(study: Study, confirmation_starts: int) -> Estimate:
     search_s = study.budget.observations * evaluation_s(study)
     loads = study.confirmation.arrival_orders * confirmation_starts / 2
     confirmation_s = confirmation_starts * (START_S[study.gpus > 0] + AROUND_LOAD_S)
-    busy_s = search_s + confirmation_s + loads * study.workload.duration_s
+    busy_s = search_s + confirmation_s + loads * _loads(study) * study.workload.duration_s
     return Estimate(
         study.budget.observations + confirmation_starts,
         busy_s / study.parallelism,
@@ -46,15 +47,22 @@ def evaluation_s(study: Study) -> float:
     """How long one evaluation of the search may last, until one has been seen."""
     if study.engine.in_virtual_time:
         return SIMULATED_S
-    return START_S[study.gpus > 0] + study.workload.duration_s + AROUND_LOAD_S
+    loads = _loads(study)
+    return START_S[study.gpus > 0] + loads * study.workload.duration_s + AROUND_LOAD_S
+
+
+def _loads(study: Study) -> int:
+    """Loads of one arrival order, at most."""
+    return EVALUATION_PROBES if study.searches_rate else 1
 
 
 def warnings(study: Study, problem: Problem) -> Iterator[str]:
     """Lines for the study's author."""
     arrivals = study.workload.arrivals
     metrics = {objective.metric for objective in problem.objectives} | {slo.metric for slo in problem.slos}
-    if arrivals.rate is not None:
-        requests = arrivals.rate * study.workload.duration_s
+    rate = arrivals.mean_rate
+    if rate is not None:
+        requests = rate * study.workload.duration_s
         for metric in sorted(metrics):
             if match := _PERCENTILE.match(metric):
                 needed = _TAIL_REQUESTS / (1 - int(match[1]) / 100)
@@ -65,7 +73,7 @@ def warnings(study: Study, problem: Problem) -> Iterator[str]:
                     )
         if any(metric.startswith("request_throughput") for metric in metrics):
             yield (
-                f"workload.arrivals.rate: throughput cannot exceed the {arrivals.rate:g} requests/s offered; where the "
+                f"workload.arrivals.rate: throughput cannot exceed the {rate:g} requests/s offered; where the "
                 "default already serves 98% of them the objective is flat"
             )
     if study.confirmation.finalists == 0:

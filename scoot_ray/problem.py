@@ -29,9 +29,10 @@ from scoot_ray.search import (
 from scoot_ray.search import (
     preset as preset_objectives,
 )
-from scoot_ray.study import ParameterSpec, Study, StudyError
+from scoot_ray.study import MAX_RATE, ParameterSpec, Study, StudyError
 
 _ERROR_RATE = 0.01
+_STEADY = ("poisson", "gamma", "constant")
 _OURS = frozenset(
     {"host", "port", "uds", "model", "api_key", "root_path", "headless", "grpc"}
     | {"ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_cert_reqs"}
@@ -40,7 +41,7 @@ _OURS = frozenset(
 _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 _PER_GPU = tuple(
     f"{name}_per_gpu"
-    for name in ("request_throughput", "output_throughput", "total_token_throughput", "request_goodput")
+    for name in ("request_throughput", "output_throughput", "total_token_throughput", "request_goodput", MAX_RATE)
 )
 
 
@@ -87,8 +88,8 @@ def _check_metrics(study: Study, problem: Problem, where: Path) -> None:
     """Refuse what no evaluation of this study could measure."""
     wanted = [("objectives", one.metric) for one in problem.objectives] + [("slos", one.metric) for one in problem.slos]
     for section, metric in wanted:
-        if metric.startswith("max_rate_under_slo"):
-            raise StudyError(f"{where}: {section}: {metric} is not available yet")
+        if metric.startswith(MAX_RATE):
+            _check_rate_search(study, problem, f"{where}: {section}: {metric}")
         if metric.endswith("_per_gpu") and (metric not in _PER_GPU or not study.gpus):
             raise StudyError(
                 f"{where}: {section}: {metric}: needs {_gpus_key(study)}, and is one of {', '.join(_PER_GPU)}"
@@ -97,6 +98,26 @@ def _check_metrics(study: Study, problem: Problem, where: Path) -> None:
             raise StudyError(
                 f"{where}: {section}: {metric}: needs slos on ttft, tpot or e2el, such as 'ttft:p95<500ms'"
             )
+
+
+def rate_slos(problem: Problem) -> tuple[SLO, ...]:
+    """What max_rate_under_slo must hold; empty where the study does not ask for that metric."""
+    wanted = [one.metric for one in problem.objectives] + [one.metric for one in problem.slos]
+    if not any(metric.startswith(MAX_RATE) for metric in wanted):
+        return ()
+    return tuple(slo for slo in problem.slos if not slo.metric.startswith(MAX_RATE))
+
+
+def _check_rate_search(study: Study, problem: Problem, what: str) -> None:
+    """Raises StudyError where there is no rate to raise, or nothing that limits it."""
+    if study.workload.arrivals.process not in _STEADY:
+        raise StudyError(f"{what}: needs workload.arrivals with a rate: one of {', '.join(_STEADY)}")
+    slos = rate_slos(problem)
+    if not slos:
+        raise StudyError(f"{what}: needs slos that limit the rate, such as 'ttft:p99<500ms'")
+    for slo in slos:
+        if slo.metric.endswith("_per_gpu"):
+            raise StudyError(f"{what}: cannot be limited by {slo}; use the metric without _per_gpu")
 
 
 def _parameter(name: str, spec: ParameterSpec, where: Path) -> Parameter:

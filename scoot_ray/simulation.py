@@ -13,12 +13,15 @@ from scoot_ray.engine.diagnose import Phase, diagnose
 from scoot_ray.engine.launch import TooFewGpus
 from scoot_ray.load import selection
 from scoot_ray.load.arrivals import Arrivals, schedule
+from scoot_ray.load.capacity import Probe, Try, find, judge
 from scoot_ray.load.goodput import Limit
+from scoot_ray.load.intervals import intervals_of
 from scoot_ray.load.metrics import metrics_of
+from scoot_ray.load.probing import ORDERS_APART, evaluation_search
 from scoot_ray.load.records import record_to_json
 from scoot_ray.load.runs import mean_of, with_per_gpu
 from scoot_ray.load.trace import Request, RequestRecord
-from scoot_ray.search import Failed, FailureKind, Measured, Metrics, Observation, Origin, Outcome, Trial
+from scoot_ray.search import SLO, Failed, FailureKind, Measured, Metrics, Observation, Origin, Outcome, Trial
 from scoot_ray.simulator import messages
 from scoot_ray.simulator.boot import Booted, Machine, StartRefused
 from scoot_ray.simulator.engine import EngineDied
@@ -27,7 +30,7 @@ from scoot_ray.simulator.hardware import find_accelerator
 from scoot_ray.simulator.models import find_model
 from scoot_ray.simulator.service import Load, Replayed, Service, replay
 from scoot_ray.simulator.settings import NEWEST
-from scoot_ray.study import Study
+from scoot_ray.study import MAX_RATE, Study
 
 WHERE = "simulated"
 NOISE = 0.02
@@ -73,6 +76,7 @@ class Simulation:
     study: Study
     requests: Sequence[Request]
     goodput: Sequence[Limit] = ()
+    rate_slos: Sequence[SLO] = ()
     _service: Service = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +88,7 @@ class Simulation:
 
         Timings are virtual: what the evaluation would have taken.
         """
-        run = _Run(self.study, self._service, self.requests, self.goodput, trial)
+        run = _Run(self.study, self._service, self.requests, self.goodput, self.rate_slos, trial)
         outcome = run.outcome()
         return Observation(trial, outcome, WHERE, run.timings), run.files()
 
@@ -95,6 +99,7 @@ class _Run:
     service: Service
     requests: Sequence[Request]
     goodput: Sequence[Limit]
+    rate_slos: Sequence[SLO]
     trial: Trial
     timings: dict[str, float] = field(default_factory=dict)
     log: tuple[str, ...] = ()
@@ -139,12 +144,19 @@ class _Run:
         return files
 
     def _load(self, booted: Booted, count: int, order: int) -> Metrics:
+        replayed, metrics = self._replay(booted, count, order, self.study.workload.arrivals.rate)
+        self.records[order] = replayed.records
+        self.notes[f"order {order}"] = _notes(replayed)
+        found = {**metrics, **self._max_rate(booted, count, order, replayed, metrics)}
+        return with_per_gpu(found, self.study.gpus)
+
+    def _replay(self, booted: Booted, count: int, order: int, rate: float | None) -> tuple[Replayed, Metrics]:
         workload = self.study.workload
         chosen = selection.fit(self.requests, booted.settings.max_model_len, workload.too_long)
         self.notes["dropped"], self.notes["clipped"] = chosen.dropped, chosen.clipped
         arrivals = workload.arrivals
         timetable = schedule(
-            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale),
+            Arrivals(arrivals.process, rate, arrivals.burstiness, arrivals.time_scale),
             chosen.requests,
             duration_s=workload.duration_s,
             seed=self.study.seed,
@@ -152,11 +164,24 @@ class _Run:
         )
         load = Load(chosen.requests, timetable, workload.request_timeout_s)
         replayed = replay(booted, count, load, self.service.noise, (self.study.seed, self.trial.id, order))
-        self.records[order] = replayed.records
-        self.notes[f"order {order}"] = _notes(replayed)
         self.timings["load_s"] = self.timings.get("load_s", 0.0) + replayed.virtual_s
-        metrics = metrics_of(replayed.records, offered_s=timetable.span_s, goodput=self.goodput)
-        return with_per_gpu(metrics, self.study.gpus)
+        return replayed, metrics_of(replayed.records, offered_s=timetable.span_s, goodput=self.goodput)
+
+    def _max_rate(
+        self, booted: Booted, count: int, order: int, replayed: Replayed, metrics: Metrics
+    ) -> Mapping[str, float]:
+        """The highest rate that holds the SLOs, where the study asks for it; the load just replayed is the first."""
+        rate, slos = self.study.workload.arrivals.rate, self.rate_slos
+        if not slos or rate is None:
+            return {}
+
+        def probe(step: Try) -> Probe:
+            tried, figures = self._replay(booted, count, order + ORDERS_APART * step.repeat, step.rate)
+            return judge(step.rate, figures, intervals_of(tried.records), slos)
+
+        first = judge(rate, metrics, intervals_of(replayed.records), slos)
+        capacity = find(evaluation_search(rate, self.study.workload.duration_s), probe, [first])
+        return {} if capacity.rate is None else {MAX_RATE: capacity.rate}
 
     def _diagnosed(self, exit_code: int | None, phase: Phase) -> Failed:
         found = diagnose(exit_code, messages.text(self.log), phase, self.trial.config)

@@ -33,6 +33,9 @@ Scalar = bool | int | float | str
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+MAX_RATE = "max_rate_under_slo"
+
+
 class StudyError(ValueError):
     """The study cannot be used; the message is one line for its author."""
 
@@ -148,8 +151,9 @@ class Resources(_Section):
 class Arrivals(_Section):
     """When requests are sent."""
 
-    process: Literal["poisson", "gamma", "constant", "recorded"] = "poisson"
+    process: Literal["poisson", "gamma", "constant", "recorded", "ramp"] = "poisson"
     rate: PositiveFloat | None = None
+    end_rate: PositiveFloat | None = None
     burstiness: PositiveFloat = 1.0
     time_scale: PositiveFloat = 1.0
 
@@ -158,11 +162,18 @@ class Arrivals(_Section):
         if (self.rate is None) != (self.process == "recorded"):
             need = "takes no rate; use time_scale" if self.process == "recorded" else "needs rate (requests per second)"
             raise ValueError(f"process: {self.process} {need}")
+        if (self.end_rate is None) == (self.process == "ramp"):
+            raise ValueError("end_rate (requests per second) goes with process: ramp, which needs it")
         if self.burstiness != 1.0 and self.process != "gamma":
             raise ValueError("burstiness goes with process: gamma")
         if self.time_scale != 1.0 and self.process != "recorded":
             raise ValueError("time_scale goes with process: recorded")
         return self
+
+    @property
+    def mean_rate(self) -> float | None:
+        """Requests per second over the whole load; None where the trace decides."""
+        return self.rate if self.rate is None or self.end_rate is None else (self.rate + self.end_rate) / 2
 
 
 class Workload(_Section):
@@ -173,6 +184,8 @@ class Workload(_Section):
     rows: PositiveInt | None = None
     arrivals: Arrivals
     duration_s: PositiveFloat = 100.0
+    sessions: Literal["independent", "wait"] = "independent"
+    think_s: Annotated[float, Field(ge=0)] = 0.0
     warmup: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
     too_long: Literal["drop", "clip"] = "drop"
     request_timeout_s: PositiveFloat = 300.0
@@ -261,6 +274,12 @@ class Study(_Section):
         if self.engine.simulated and self.resources.gpus:
             raise ValueError("resources.gpus: a simulated engine reserves none; engine.hardware.count says how many")
         return self
+
+    @property
+    def searches_rate(self) -> bool:
+        """Whether each evaluation looks for the highest rate that holds the SLOs, which takes many loads."""
+        metrics = () if isinstance(self.objectives, str) else tuple(one.metric for one in self.objectives)
+        return any(text.strip().startswith(MAX_RATE) for text in (*metrics, *self.slos))
 
     @model_validator(mode="after")
     def _names(self) -> Self:

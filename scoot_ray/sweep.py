@@ -17,7 +17,7 @@ from scoot_ray.environment import environment_of
 from scoot_ray.journal import Journal
 from scoot_ray.log import Log
 from scoot_ray.optimizer import SearchOptimizer
-from scoot_ray.problem import goodput_limits
+from scoot_ray.problem import goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
@@ -86,7 +86,10 @@ def run_inline(resolved: Resolved, folder: RunFolder) -> Mapping[str, Any]:
             folder.write_text("study.yaml", yaml.safe_dump(document, sort_keys=False))
             environment = environment_of(resolved)
             folder.write_json("environment.json", environment)
-            simulation = Simulation(resolved.study, resolved.trace.requests, goodput_limits(resolved.problem))
+            problem = resolved.problem
+            simulation = Simulation(
+                resolved.study, resolved.trace.requests, goodput_limits(problem), rate_slos(problem)
+            )
             pool = InlinePool(simulation, folder)
             log = journal.started(log, environment)
             log = tune(resolved.study, log, SearchOptimizer(resolved), pool, journal, unattended, unattended)

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from scoot_ray.cluster.account import account_of_load, account_of_search, limits_of, phases_of
 from scoot_ray.cluster.cores import client_core
 from scoot_ray.engine.diagnose import diagnose
 from scoot_ray.engine.gpu_memory import used_mib, wait_freed
@@ -23,9 +24,11 @@ from scoot_ray.engine.process import EngineProcess, GuardianError, free_port, pi
 from scoot_ray.engine.ready import StartFailed, read_log, wait_ready
 from scoot_ray.engine.server import max_model_len, reset_prefix_cache, server_version
 from scoot_ray.load.arrivals import Arrivals
+from scoot_ray.load.capacity import Probe, Try, find
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.goodput import Limit
 from scoot_ray.load.measure import Load, Measurement, run_replay
+from scoot_ray.load.probing import EVALUATION_PROBES, evaluation_search, judged, probe_rate
 from scoot_ray.load.records import record_to_json
 from scoot_ray.load.replay import Hooks
 from scoot_ray.load.runs import mean_of, with_per_gpu
@@ -33,22 +36,26 @@ from scoot_ray.load.selection import Selection, fit
 from scoot_ray.load.target import Target
 from scoot_ray.load.trace import Trace
 from scoot_ray.load.warmup import MAX_WARMUP_S
-from scoot_ray.search import Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
+from scoot_ray.search import SLO, Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
 from scoot_ray.simulation import server_program
-from scoot_ray.study import Study
+from scoot_ray.study import MAX_RATE, Study
 
 STOP_S = 60.0  # more than a guardian takes to end an engine that resists
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What every evaluation of a study shares. ``env`` holds secrets: it is handed on in memory, never written."""
+    """What every evaluation of a study shares. ``env`` holds secrets: it is handed on in memory, never written.
+
+    ``rate_slos``, where there are any, ask for the highest rate that holds them.
+    """
 
     study: Study
     trace: Trace
     env: Mapping[str, str] = field(repr=False)
     switches: tuple[str, ...] = ()
     goodput: tuple[Limit, ...] = ()
+    rate_slos: tuple[SLO, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,8 @@ class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours
 def deadline_s(study: Study, orders: int) -> float:
     """The longest that all phases of an evaluation together may take."""
     load_s = MAX_WARMUP_S + study.workload.duration_s + study.workload.request_timeout_s + 30.0
-    return study.engine.start_timeout_s + orders * load_s + study.workload.request_timeout_s + STOP_S
+    loads = orders * (EVALUATION_PROBES if study.searches_rate else 1)
+    return study.engine.start_timeout_s + loads * load_s + study.workload.request_timeout_s + STOP_S
 
 
 def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: Callable[[str], None]) -> Finished:
@@ -165,14 +173,39 @@ class _Evaluation:
             cleared = [reset_prefix_cache(engine.spec.base_url, engine.spec.api_key) for engine in engines]
             self._circumstances["prefix_cache_cleared"] = all(cleared)
         try:
-            measurement = run_replay(self._target(engines), self._load(order), self._hooks(engines, order))
+            return self._replay(engines, order)
         except LoadError:
             self._check_alive(engines)  # a server that has just died cannot be asked either
             raise
-        self._account(measurement, order)
+
+    def _replay(self, engines: Sequence[EngineProcess], order: int) -> Metrics:
+        measurement = run_replay(self._target(engines), self._load(order), self._hooks(engines, f"order {order}"))
+        self._account(measurement, order, len(engines))
         self._check_alive(engines)
         _check_believable(measurement)
-        return with_per_gpu(measurement.metrics, self._task.study.gpus)
+        metrics = {**measurement.metrics, **self._max_rate(engines, order, measurement)}
+        return with_per_gpu(metrics, self._task.study.gpus)
+
+    def _max_rate(self, engines: Sequence[EngineProcess], order: int, measured: Measurement) -> Metrics:
+        """Search for the highest rate that holds the SLOs; the load just measured is the first probe."""
+        load, slos = self._load(order), self._task.rate_slos
+        rate = load.arrivals.rate
+        if not slos or rate is None:
+            return {}
+
+        def probe(step: Try) -> Probe:
+            hooks = self._hooks(engines, f"order {order} at {step.rate:.3g} requests/s")
+            found, measurement = probe_rate(self._target(engines), load, step, slos, hooks)
+            self._add_timings(measurement)
+            self._check_alive(engines)
+            return found
+
+        search = evaluation_search(rate, self._task.study.workload.duration_s)
+        capacity = find(search, probe, [judged(measured, rate, slos)])
+        self._circumstances[f"max_rate of order {order}"] = account_of_search(capacity)
+        if capacity.limited_by == "client":
+            raise _Failure(FailureKind.CLIENT_LAGGED, capacity.sentence)
+        return {} if capacity.rate is None else {MAX_RATE: capacity.rate}
 
     def _target(self, engines: Sequence[EngineProcess]) -> Target:
         engine, workload = self._task.study.engine, self._task.study.workload
@@ -187,7 +220,7 @@ class _Evaluation:
         arrivals = workload.arrivals
         return Load(
             selection.requests,
-            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale),
+            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale, arrivals.end_rate),
             salt=f"order {order}",  # equal prompts for every configuration; the engine is new each time
             duration_s=workload.duration_s,
             seed=seed,
@@ -195,6 +228,8 @@ class _Evaluation:
             warmup=workload.warmup,
             drain_s=workload.request_timeout_s,
             goodput=self._task.goodput,
+            sessions=workload.sessions,
+            think_s=workload.think_s,
         )
 
     def _selection(self) -> Selection:
@@ -207,31 +242,25 @@ class _Evaluation:
         self._circumstances["dropped"], self._circumstances["clipped"] = selection.dropped, selection.clipped
         return selection
 
-    def _hooks(self, engines: Sequence[EngineProcess], order: int) -> Hooks:
-        self._enter(f"warming up for order {order}")
+    def _hooks(self, engines: Sequence[EngineProcess], what: str) -> Hooks:
+        self._enter(f"warming up for {what}")
         return Hooks(
             engine_alive=lambda: all(engine.poll() is None for engine in engines),
             on_progress=lambda progress: self._enter(
-                f"replaying order {order}: {progress.completed + progress.failed} of {progress.planned} requests"
+                f"replaying {what}: {progress.completed + progress.failed} of {progress.planned} requests"
             ),
         )
 
-    def _account(self, measurement: Measurement, order: int) -> None:
-        phases = {
-            "warmup_s": measurement.warmup.duration_s,
-            "load_s": measurement.replay.load_s,
-            "drain_s": measurement.replay.drain_s,
-        }
-        for name, seconds in phases.items():
-            self.timings[name] = self.timings.get(name, 0.0) + seconds
-        self._circumstances[f"order {order}"] = {
-            "notes": list(measurement.notes),
-            "send_lateness_p99_ms": measurement.replay.audit.send_lateness_p99_ms,
-            "loop_lag_p99_ms": measurement.replay.audit.loop_lag_p99_ms,
-            "client_cpu_share": measurement.replay.audit.client_cpu_share,
-        }
+    def _account(self, measurement: Measurement, order: int, replicas: int) -> None:
+        self._add_timings(measurement)
+        limits = limits_of({**self._task.study.engine.args, **self._trial.config}, replicas)
+        self._circumstances[f"order {order}"] = account_of_load(measurement, limits)
         lines = [json.dumps(record_to_json(record)) + "\n" for record in measurement.replay.records]
         self._scratch.joinpath(f"requests-{order}.jsonl").write_text("".join(lines))
+
+    def _add_timings(self, measurement: Measurement) -> None:
+        for name, seconds in phases_of(measurement).items():
+            self.timings[name] = self.timings.get(name, 0.0) + seconds
 
     def _check_alive(self, engines: Sequence[EngineProcess]) -> None:
         """What happened to the engine comes before anything the client has to say."""

@@ -135,7 +135,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     _cause(
         r"must be greater than or equal to|must be (?:less|smaller|at most|divisible|a multiple|positive|in \[|one of)"
-        r"|greater than the derived max_model_len|is smaller than max_model_len"
+        r"|Input should be|greater than the derived max_model_len|is smaller than max_model_len"
         r"|is not supported|not supported (?:with|for|on)"
         r"|unsupported|Value error, |Invalid value|cannot be (?:used|combined|enabled|greater)|not enough (?:NUMA|GPU)"
         r"|World size .* larger than|greater than the number of available|not divisible by|NotImplementedError",

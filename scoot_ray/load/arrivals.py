@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.trace import Request
 
-Process: TypeAlias = Literal["poisson", "gamma", "constant", "recorded"]
+Process: TypeAlias = Literal["poisson", "gamma", "constant", "recorded", "ramp"]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
 
@@ -32,13 +32,15 @@ class Arrivals:
     """An arrival process. Raises LoadError for parameters that make none.
 
     ``rate`` is in requests per second. ``burstiness`` is the shape of gamma's gaps: 1 is Poisson, less is burstier.
-    ``time_scale`` multiplies recorded times: 0.5 plays the trace twice as fast.
+    ``time_scale`` multiplies recorded times: 0.5 plays the trace twice as fast. A ramp is a Poisson process whose rate
+    goes in a straight line from ``rate`` to ``end_rate`` over the duration.
     """
 
     process: Process = "poisson"
     rate: float | None = None
     burstiness: float = 1.0
     time_scale: float = 1.0
+    end_rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.process not in get_args(Process):
@@ -47,7 +49,12 @@ class Arrivals:
             raise LoadError(f"arrivals: rate is missing; allowed requests per second for {self.process} arrivals")
         if self.process == "recorded" and self.rate is not None:
             raise LoadError(f"arrivals: rate {self.rate} with recorded arrivals; allowed time_scale instead")
-        for name, value in (("rate", self.rate), ("burstiness", self.burstiness), ("time_scale", self.time_scale)):
+        if (self.process == "ramp") != (self.end_rate is not None):
+            raise LoadError(
+                f"arrivals: end_rate {self.end_rate} with {self.process} arrivals; allowed with a ramp alone"
+            )
+        for name in ("rate", "end_rate", "burstiness", "time_scale"):
+            value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise LoadError(f"arrivals: {name} {value}; allowed a positive number")
 
@@ -110,7 +117,9 @@ def _check_size(arrivals: Arrivals, duration_s: float | None, count: int | None)
         raise LoadError(f"count: {count}; allowed 1 to {MAX_ARRIVALS}")
     if duration_s is None and count is None and arrivals.process != "recorded":
         raise LoadError(f"duration_s: is missing; allowed seconds, or a count, for {arrivals.process} arrivals")
-    if duration_s is not None and duration_s * (arrivals.rate or 0) > MAX_ARRIVALS:
+    if duration_s is None and arrivals.process == "ramp":
+        raise LoadError("duration_s: is missing; allowed the seconds over which the ramp goes")
+    if duration_s is not None and duration_s * max(arrivals.rate or 0, arrivals.end_rate or 0) > MAX_ARRIVALS:
         raise LoadError(f"rate: {arrivals.rate} for {duration_s} s; allowed {MAX_ARRIVALS} arrivals altogether")
 
 
@@ -123,9 +132,21 @@ def _offsets_s(
     elif arrivals.process == "constant":
         rate = arrivals.rate or 1.0
         offsets_s = np.arange(min(most, math.ceil(end_s * rate) if math.isfinite(end_s) else most)) / rate
+    elif arrivals.process == "ramp":
+        offsets_s = _ramp_s(arrivals.rate or 1.0, arrivals.end_rate or 1.0, end_s, most, rng)
     else:
         offsets_s = _drawn_s(_gaps_s(arrivals, rng), end_s, most)
     return offsets_s[offsets_s < end_s]
+
+
+def _ramp_s(rate: float, end_rate: float, end_s: float, most: int, rng: np.random.Generator) -> Floats:
+    """Bend a Poisson process of rate 1 in time: arrival k comes where rate·t + slope·t²/2 reaches its sum of gaps."""
+    slope = (end_rate - rate) / end_s
+    expected = Arrivals("poisson", rate=1.0)
+    sums = _drawn_s(_gaps_s(expected, rng), (rate + end_rate) / 2 * end_s, most)
+    sums = sums[sums < (rate + end_rate) / 2 * end_s]
+    offsets_s: Floats = 2 * sums / (rate + np.sqrt(rate**2 + 2 * slope * sums))
+    return offsets_s
 
 
 def _drawn_s(gaps_s: Iterator[Floats], end_s: float, most: int) -> Floats:

@@ -1,23 +1,40 @@
-"""An event loop fit for measuring: timers to the microsecond, and the clock as it was when a socket became readable."""
+"""An event loop fit for measuring.
+
+Its timers go to the microsecond, it knows when a socket became readable, and work that can wait is done while it would
+be waiting anyway: reading and sending come first.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import os
 import select
 import selectors
 import time
+from array import array
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
 SELECT_FD_LIMIT = 1024
 LAG_INTERVAL_S = 0.02
+AT_ONCE_S = 100e-6
+"""A wait shorter than this was none: what ended it had been there already."""
+
+STARVED_S = 0.02
+"""A loop that is never idle does a piece of idle work this often all the same."""
 
 
 class PreciseSelector(selectors.EpollSelector):
-    """epoll with timeouts in microseconds, that remembers when it woke.
+    """epoll with timeouts in microseconds, that remembers when it woke and fills waiting time with idle work.
 
     epoll rounds its timeout up to a millisecond; ``select`` does not, and an epoll descriptor can be waited for.
     """
@@ -25,37 +42,108 @@ class PreciseSelector(selectors.EpollSelector):
     def __init__(self) -> None:
         super().__init__()
         self._by_select = self.fileno() < SELECT_FD_LIMIT  # select's own limit; beyond it, epoll's rounding stays
+        self._idle_work: deque[Callable[[], object]] = deque()
+        self._worked_s = 0.0
+        self._turns: tuple[array[float], array[int]] | None = None
         self.woke_s = self.woke_before_s = time.monotonic()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait as the base class does, to the microsecond."""
-        if timeout is not None and timeout > 0 and self._by_select:
+        """Wait as the base class does, to the microsecond; do a piece of idle work instead where there is any."""
+        asked_s = time.monotonic()
+        waits = timeout is None or timeout > 0
+        if self._idle_work and (waits or asked_s - self._worked_s > STARVED_S):
+            ready = super().select(0)
+            if not ready or asked_s - self._worked_s > STARVED_S:
+                self._worked_s = asked_s
+                self._idle_work.popleft()()
+        else:
+            ready = self._wait(timeout) if waits else super().select(0)
+        now_s = time.monotonic()
+        if ready and self._turns is not None:
+            waited = now_s - asked_s > AT_ONCE_S
+            self._turns[0].append(0.0 if waited else asked_s - self.woke_s)
+            self._turns[1].append(len(ready))
+        self.woke_before_s, self.woke_s = self.woke_s, now_s
+        return ready
+
+    def when_idle(self, work: Callable[[], object]) -> None:
+        """Call ``work`` in a moment when no socket is readable and no timer due, or soon if there is none."""
+        if not self._idle_work:
+            self._worked_s = self.woke_s
+        self._idle_work.append(work)
+
+    def watch_turns(self) -> None:
+        """Forget the turns seen so far, and keep note of those to come."""
+        self._turns = (array("d"), array("l"))
+
+    def receive_lags_s(self) -> Floats:
+        """Estimate how late each readable socket was noticed since ``watch_turns``.
+
+        What woke a waiting loop was noticed at once. What was found after a busy turn had come at some time in it.
+        """
+        if self._turns is None:
+            return np.empty(0)
+        turns_s, found = (np.asarray(column) for column in self._turns)
+        starts = np.repeat(np.cumsum(found) - found, found)
+        place = (np.arange(found.sum()) - starts + 0.5) / np.repeat(found, found)
+        lags_s: Floats = np.repeat(turns_s, found) * place
+        return lags_s
+
+    def _wait(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait by epoll for the whole milliseconds, which is cheaper, and by select for what is left of them."""
+        if timeout is not None and self._by_select:
+            whole_ms = math.floor(timeout * 1e3)
+            if whole_ms:
+                return super().select((whole_ms - 0.5) / 1e3)  # rounded up to whole_ms; if in vain, we come again
             select.select([self.fileno()], (), (), timeout)
             timeout = 0
-        ready = super().select(timeout)
-        self.woke_before_s, self.woke_s = self.woke_s, time.monotonic()
-        return ready
+        return super().select(timeout)
 
 
 class PreciseEventLoop(asyncio.SelectorEventLoop):
     """A loop over a PreciseSelector."""
 
     def __init__(self) -> None:
-        self._precise = PreciseSelector()
-        super().__init__(self._precise)
+        self.precise = PreciseSelector()
+        super().__init__(self.precise)
 
-    def received_s(self) -> float:
+
+class Clock:
+    """When data became readable, in a PreciseEventLoop; plain ``time.monotonic`` and no idle time in any other."""
+
+    __slots__ = ("_precise",)
+
+    def __init__(self, precise: PreciseSelector | None = None) -> None:
+        self._precise = precise
+
+    def in_callback(self) -> float:
+        """When the data that a protocol is being given became readable."""
+        return time.monotonic() if self._precise is None else self._precise.woke_s
+
+    def in_task(self) -> float:
         """When the data that woke the running task became readable.
 
         Data is read in one turn of the loop and the task that waits for it runs in the next: the wake before last.
         """
-        return self._precise.woke_before_s
+        return time.monotonic() if self._precise is None else self._precise.woke_before_s
+
+    def when_idle(self, work: Callable[[], object]) -> None:
+        """Call ``work`` once nothing more urgent is to be done."""
+        if self._precise is None:
+            asyncio.get_running_loop().call_soon(work)
+        else:
+            self._precise.when_idle(work)
 
 
-def receive_clock() -> Callable[[], float]:
-    """Return the running loop's clock of received data, or plain ``time.monotonic`` in any other loop."""
+def running_clock() -> Clock:
+    """Return the clock of the running loop."""
+    return Clock(running_selector())
+
+
+def running_selector() -> PreciseSelector | None:
+    """Return the running loop's selector, if it is a precise one."""
     loop = asyncio.get_running_loop()
-    return loop.received_s if isinstance(loop, PreciseEventLoop) else time.monotonic
+    return loop.precise if isinstance(loop, PreciseEventLoop) else None
 
 
 @contextmanager

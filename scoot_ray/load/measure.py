@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 
 from scoot_ray.load.arrivals import Arrivals, Schedule, schedule
+from scoot_ray.load.bottleneck import NO_ACCOUNT, ServerWindow
+from scoot_ray.load.dialect import Engine
+from scoot_ray.load.fleet import Processes, replay_together
 from scoot_ray.load.goodput import Limit
 from scoot_ray.load.loop import PreciseEventLoop
 from scoot_ray.load.metrics import metrics_of
-from scoot_ray.load.plan import CallMaker, Endpoint, ScheduledCall, make_plan
+from scoot_ray.load.plan import CallMaker, Endpoint, ScheduledCall, Sessions, make_plan
+from scoot_ray.load.prefixes import shareable_prefix
 from scoot_ray.load.prompts import TokenPrompts
-from scoot_ray.load.replay import DRAIN_S, NO_HOOKS, Hooks, ReplayResult, replay
+from scoot_ray.load.replay import DRAIN_S, NO_HOOKS, Hooks, ReplayResult
+from scoot_ray.load.server_metrics import ServerWatch
 from scoot_ray.load.target import Target, open_session
 from scoot_ray.load.trace import Request
 from scoot_ray.load.vocabulary import Vocabulary, learn_vocabulary
@@ -24,7 +31,8 @@ from scoot_ray.load.warmup import Warmup, WarmupReport, warm_up
 class Load:
     """What is offered to a server: requests, when they arrive, and in which of the arrival orders.
 
-    ``salt`` must differ between measurements of one engine, or the second meets the first's cached prefixes.
+    ``salt`` must differ between measurements of one engine, or the second meets the first's cached prefixes. With
+    ``sessions`` wait, a turn is sent ``think_s`` after the answer before it has ended, but not before its own time.
     """
 
     requests: tuple[Request, ...]
@@ -38,17 +46,32 @@ class Load:
     endpoint: Endpoint = "auto"
     drain_s: float = DRAIN_S
     goodput: tuple[Limit, ...] = ()
+    sessions: Sessions = "independent"
+    think_s: float = 0.0
+    engine: Engine = "vllm"
+    stream: bool = True
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    processes: Processes = "auto"
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A replay with its metrics. ``reused`` arrivals repeat a request; ``notes`` are lines for the user."""
+    """A replay with its metrics. ``reused`` arrivals repeat a request; ``notes`` are lines for the user.
+
+    ``server`` is the engine's own account of the load.
+    """
 
     metrics: dict[str, float]
     replay: ReplayResult
     warmup: WarmupReport
     reused: int = 0
     notes: tuple[str, ...] = ()
+    server: ServerWindow = NO_ACCOUNT
+
+    @property
+    def delayed_turns(self) -> int:
+        """Turns of sessions that were sent later than their time, because the answer before them was late."""
+        return sum(record.waited_s > 0 for record in self.replay.records)
 
 
 async def measure(target: Target, load: Load, hooks: Hooks = NO_HOOKS) -> Measurement:
@@ -63,7 +86,8 @@ async def measure(target: Target, load: Load, hooks: Hooks = NO_HOOKS) -> Measur
     )
     async with open_session(target) as session:
         vocabulary = await _vocabulary(session, target, load.requests)
-        plan = make_plan(load.requests, timetable, _maker(target, load, vocabulary, load.salt))
+        maker = _maker(target, load, vocabulary, load.salt)
+        plan = make_plan(load.requests, timetable, maker, load.sessions, load.think_s)
         warmed = await warm_up(
             target,
             session,
@@ -73,13 +97,27 @@ async def measure(target: Target, load: Load, hooks: Hooks = NO_HOOKS) -> Measur
             seed=load.seed,
             hooks=hooks,
         )
-        result = await replay(target, plan, hooks=hooks, drain_s=load.drain_s, session=session)
+        watch = ServerWatch(target)
+        watch.start()
+        try:
+            result = await replay_together(
+                target,
+                plan,
+                processes=load.processes,
+                span_s=timetable.span_s,
+                hooks=hooks,
+                drain_s=load.drain_s,
+                session=session,
+            )
+        finally:
+            samples = watch.stop()
     return Measurement(
         metrics=metrics_of(result.records, offered_s=timetable.span_s, goodput=load.goodput),
         replay=result,
         warmup=warmed,
         reused=timetable.reused,
         notes=_notes(vocabulary, timetable, plan, warmed),
+        server=ServerWindow(samples, _last_sent_s(result), shareable_prefix(load.requests, timetable)),
     )
 
 
@@ -87,6 +125,10 @@ def run_replay(target: Target, load: Load, hooks: Hooks = NO_HOOKS) -> Measureme
     """``measure`` in an event loop of its own, in any thread that has none running."""
     with asyncio.Runner(loop_factory=PreciseEventLoop) as runner:
         return runner.run(measure(target, load, hooks))
+
+
+def _last_sent_s(result: ReplayResult) -> float:
+    return max((record.sent_s for record in result.records if record.sent_s is not None), default=0.0)
 
 
 async def _vocabulary(
@@ -100,7 +142,15 @@ async def _vocabulary(
 
 def _maker(target: Target, load: Load, vocabulary: Vocabulary | None, salt: str) -> CallMaker:
     token_ids = (0,) if vocabulary is None else vocabulary.token_ids
-    return CallMaker(target.model, TokenPrompts(token_ids, load.seed, salt), salt, load.endpoint)
+    return CallMaker(
+        target.model,
+        TokenPrompts(token_ids, load.seed, salt),
+        salt,
+        endpoint=load.endpoint,
+        engine=load.engine,
+        stream=load.stream,
+        extra_body=load.extra_body,
+    )
 
 
 def _notes(

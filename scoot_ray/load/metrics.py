@@ -9,19 +9,22 @@ With t_sched, t_sent, t_1 … t_E (events with content) and t_done of a request 
   the first are spread evenly over the E - 1 gaps.
 - Throughput = completed / (last completion - first sending).
 
-Latencies are of successes alone, in ms. A metric that cannot be computed is absent.
+Latencies are of successes alone, in ms. A request that its user gave up on (``cancelled``) is neither a success nor a
+failure: it is counted, and left out of everything but ``offered_rate``. A metric that cannot be computed is absent; an
+answer that was not streamed has E2EL alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 
 import numpy as np
 import numpy.typing as npt
 
 from scoot_ray.load.goodput import Limit
-from scoot_ray.load.trace import RequestRecord
+from scoot_ray.load.trace import CANCELLED, RequestRecord
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,10 +40,11 @@ def metrics_of(
     ``offered_s`` is the time over which the requests were offered (for ``offered_rate``); ``request_goodput`` is there
     if ``goodput`` has limits. Percentiles interpolate linearly.
     """
-    done = [record for record in records if record.error is None]
-    metrics: dict[str, float] = {"completed": len(done), "failed": len(records) - len(done)}
-    if records:
-        metrics["error_rate"] = (len(records) - len(done)) / len(records)
+    done = successes(records)
+    failed = sum(record.error not in {None, CANCELLED} for record in records)
+    metrics: dict[str, float] = {"completed": len(done), "failed": failed}
+    if done or failed:
+        metrics["error_rate"] = failed / (len(done) + failed)
     if offered_s:
         metrics["offered_rate"] = len(records) / offered_s
     metrics |= _throughput(records, done, goodput)
@@ -51,10 +55,10 @@ def metrics_of(
 
 def from_send_metrics(records: Sequence[RequestRecord]) -> dict[str, float]:
     """Compute TTFT's and E2EL's statistics counted from the sending, as ``from_send_{statistic}_{latency}_ms``."""
-    done = [record for record in records if record.error is None]
+    done = [(record, record.sent_s) for record in successes(records) if record.sent_s is not None]
     values = {
-        "ttft": [record.token_times_s[0] - record.sent_s for record in done if record.sent_s is not None],
-        "e2el": [record.done_s - record.sent_s for record in done if record.sent_s is not None and record.done_s],
+        "ttft": [record.token_times_s[0] - sent_s for record, sent_s in done if record.token_times_s],
+        "e2el": [record.done_s - sent_s for record, sent_s in done if record.done_s is not None],
     }
     return {
         f"from_send_{key}": value
@@ -64,19 +68,43 @@ def from_send_metrics(records: Sequence[RequestRecord]) -> dict[str, float]:
 
 
 def counts_of(records: Sequence[RequestRecord]) -> dict[str, int]:
-    """Count what the metrics leave out or take on trust: failures by kind (``error_…``) and odd usage.
+    """Count what the metrics leave out or take on trust: failures by kind (``error_…``), cancellations, odd usage.
 
     ``usage_missing`` successes have no count of tokens from the server, ``usage_mismatch`` ones another than asked
-    for; ``tpot_left_out`` ones have no TPOT.
+    for; ``tpot_left_out`` ones have no TPOT; ``cancelled`` requests were given up by their user.
     """
-    done = [record for record in records if record.error is None]
-    errors = Counter(f"error_{record.error}" for record in records if record.error is not None)
+    done = successes(records)
+    errors = Counter(f"error_{record.error}" for record in records if record.error not in {None, CANCELLED})
     return {
         "usage_missing": sum(record.usage is None for record in done),
         "usage_mismatch": sum(_mismatched(record) for record in done),
         "tpot_left_out": sum(tpot_s(record) is None for record in done),
+        CANCELLED: sum(record.error == CANCELLED for record in records),
         **dict(sorted(errors.items())),
     }
+
+
+def tokens_of(records: Sequence[RequestRecord]) -> dict[str, float]:
+    """Tokens of the successes: totals as the server counted them, and how many came with each event of content.
+
+    ``tokens_per_event`` above 1 says that the server sends several tokens at once: ITL then is spread over them.
+    """
+    usages = [(record, record.usage) for record in successes(records) if record.usage is not None]
+    totals: dict[str, float] = {
+        "total_input_tokens": sum(usage.prompt_tokens for _, usage in usages),
+        "total_output_tokens": sum(usage.completion_tokens for _, usage in usages),
+    }
+    streamed = [
+        (len(record.token_times_s), usage.completion_tokens) for record, usage in usages if record.token_times_s
+    ]
+    if streamed:
+        totals["tokens_per_event"] = sum(tokens for _, tokens in streamed) / sum(events for events, _ in streamed)
+    return totals
+
+
+def successes(records: Iterable[RequestRecord]) -> list[RequestRecord]:
+    """The requests that were answered in full."""
+    return [record for record in records if record.error is None]
 
 
 def latencies_ms(done: Iterable[RequestRecord]) -> dict[str, Floats]:
@@ -92,13 +120,20 @@ def latencies_ms(done: Iterable[RequestRecord]) -> dict[str, Floats]:
 
 def request_latencies_s(record: RequestRecord) -> dict[str, float]:
     """TTFT, TPOT and E2EL of one success, as far as it has them."""
-    latencies = {"ttft": record.token_times_s[0] - record.scheduled_s}
+    latencies = {"ttft": record.token_times_s[0] - record.scheduled_s} if record.token_times_s else {}
     tpot = tpot_s(record)
     if tpot is not None:
         latencies["tpot"] = tpot
     if record.done_s is not None:
         latencies["e2el"] = record.done_s - record.scheduled_s
     return latencies
+
+
+def current_latencies_ms(recent: Iterable[RequestRecord]) -> tuple[float | None, float | None]:
+    """Median TTFT and TPOT of a few successes: quick enough for a look in the middle of a load."""
+    latencies = [request_latencies_s(record) for record in recent]
+    ttfts_s, tpots_s = ([one[name] for one in latencies if name in one] for name in ("ttft", "tpot"))
+    return (median(ttfts_s) * 1e3 if ttfts_s else None), (median(tpots_s) * 1e3 if tpots_s else None)
 
 
 def tpot_s(record: RequestRecord) -> float | None:

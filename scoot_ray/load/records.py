@@ -1,4 +1,7 @@
-"""Request records as JSON: ``replay --json`` and a trial's ``requests-<order>.jsonl``. No prompt is ever in it."""
+"""Request records as they are written: ``replay --json``, ``--records`` and a trial's ``requests-<order>.jsonl``.
+
+No prompt is ever in them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from scoot_ray.load.trace import RequestRecord
 def record_to_json(record: RequestRecord) -> dict[str, Any]:
     """One request's life in absolute ``time.monotonic()`` seconds, one ``ev`` per content event."""
     usage = record.usage
-    return {
+    document: dict[str, Any] = {
         "i": record.index,
         "sched": record.scheduled_s,
         "sent": record.sent_s,
@@ -20,3 +23,4 @@ def record_to_json(record: RequestRecord) -> dict[str, Any]:
         "error": record.error,
         "usage": usage and {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens},
     }
+    return document if record.request_class is None else {**document, "class": record.request_class}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-THROUGHPUTS = ("request_throughput", "output_throughput", "total_token_throughput", "request_goodput")
+THROUGHPUTS = (
+    *("request_throughput", "output_throughput", "total_token_throughput", "request_goodput"),
+    "max_rate_under_slo",
+)
 
 
 def mean_of(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:

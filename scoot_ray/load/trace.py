@@ -8,6 +8,9 @@ from typing import Any, TypeAlias
 
 Message: TypeAlias = Mapping[str, Any]
 
+CANCELLED = "cancelled"
+"""The error of a request whose user went away: neither a success nor a failure of the server."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -55,7 +58,8 @@ class RequestRecord:
     """One request's life in absolute ``time.monotonic()`` seconds. ``error`` is None for a success alone.
 
     ``token_times_s`` has one entry per event with content. ``input_tokens`` (None for text) and ``output_tokens`` are
-    what was asked for; ``usage`` is what the server counted.
+    what was asked for; ``usage`` is what the server counted. ``scheduled_s`` lies ``waited_s`` after the time the
+    schedule said, where a session's turn had to wait for the answer before it.
     """
 
     index: int
@@ -69,3 +73,5 @@ class RequestRecord:
     input_tokens: int | None = None
     output_tokens: int = 0
     replica: int = 0
+    request_class: str | None = None
+    waited_s: float = 0.0

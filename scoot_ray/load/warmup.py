@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal, TypeAlias
 
@@ -18,7 +18,7 @@ import aiohttp
 
 from scoot_ray.load.client import Exchange
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.loop import receive_clock, task_group
+from scoot_ray.load.loop import running_clock, task_group
 from scoot_ray.load.plan import CallMaker, ScheduledCall
 from scoot_ray.load.prompts import warmup_stand_in
 from scoot_ray.load.replay import NO_HOOKS, TICK_S, Hooks
@@ -101,7 +101,8 @@ def _spread(requests: Sequence[Request], count: int) -> list[Request]:
 def _batch(shapes: Sequence[Request], maker: CallMaker, first: int, count: int, seed: int) -> list[ScheduledCall]:
     calls = []
     for number in range(first, first + count):
-        shape = warmup_stand_in(shapes[number % len(shapes)], seed, maker.salt, number)
+        stand_in = warmup_stand_in(shapes[number % len(shapes)], seed, maker.salt, number)
+        shape = replace(stand_in, cancel_after_s=None)
         trace_pass = number // len(shapes)  # tokens anew in every round, or the second would only meet a warm cache
         calls.append(ScheduledCall(number, 0.0, maker.make(shape, number, f"warmup-{number}", trace_pass)))
     return calls
@@ -110,7 +111,7 @@ def _batch(shapes: Sequence[Request], maker: CallMaker, first: int, count: int, 
 async def _send_together(
     target: Target, session: aiohttp.ClientSession, batch: Sequence[ScheduledCall], deadline_s: float, hooks: Hooks
 ) -> list[RequestRecord]:
-    now_s, clock = time.monotonic(), receive_clock()
+    now_s, clock = time.monotonic(), running_clock()
     replicas = len(target.base_urls)
     exchanges = [Exchange(target, call, now_s, clock, call.index % replicas) for call in batch]
     async with task_group() as tasks:

@@ -17,6 +17,10 @@ _LOAD_BYTES_PER_S = 1.5e9  # of weights from a warm disk, per GPU
 _PROCESS_S: Mapping[Version, float] = {"0.4.2": 12.0, "0.32.0": 25.0}  # imports, workers, communication
 _GRAPHS_S: Mapping[Version, float] = {"0.4.2": 18.0, "0.32.0": 12.0}  # capture, and compilation with a warm cache
 _SEVENTY_GIB = 70.0
+_COUNTS = (
+    *("max_model_len", "max_num_seqs", "max_num_batched_tokens", "block_size", "stream_interval"),
+    *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Booted:
-    """An engine that is ready: ``start_s`` seconds after its start, with ``blocks`` of KV cache in each replica."""
+    """An engine that is ready: ``start_s`` seconds after its start, with ``blocks`` of KV cache in each replica.
+
+    A client waits ``request_s`` more than the engine's steps take.
+    """
 
     settings: Settings
     version: Version
@@ -38,6 +45,7 @@ class Booted:
     start_s: float
     log: tuple[str, ...]
     memory: Memory | None = None
+    request_s: float = 0.0
 
 
 class StartRefused(Exception):  # noqa: N818 - says what happened
@@ -79,6 +87,9 @@ def boot(model: ModelShape, machine: Machine, version: Version, config: Config) 
 def refusals(settings: Settings, model: ModelShape, gpus: int, version: Version) -> Iterator[str]:
     """What the engine's configuration refuses, in the order in which it looks; each as the end of a traceback."""
     tokens, seqs, length = settings.max_num_batched_tokens, settings.max_num_seqs, settings.max_model_len
+    for name in _COUNTS:
+        if getattr(settings, name) < 1:
+            yield f"ValidationError: 1 validation error: {name}: Input should be greater than or equal to 1"
     if length > model.max_model_len:
         yield (
             f"ValueError: User-specified max_model_len ({length}) is greater than the derived max_model_len "

@@ -91,9 +91,8 @@ def replay(booted: Booted, count: int, load: Load, noise: float, seed: tuple[int
         return min(among[replica * ranks : (replica + 1) * ranks], key=lambda engine: engine.load)
 
     served = serve(engines, _arrivals(load), load.timeout_s, route if ranks > 1 else round_robin)
-    interval = booted.settings.stream_interval
     records = tuple(
-        _record(sequence, sequence.index in served.given_up, interval, sequence.index % count)
+        _record(sequence, sequence.index in served.given_up, booted, sequence.index % count)
         for sequence in served.sequences
     )
     return Replayed(
@@ -121,9 +120,10 @@ def _arrivals(load: Load) -> list[Arrival]:
     return arrivals
 
 
-def _record(sequence: Sequence, given_up: bool, interval: int, replica: int) -> RequestRecord:
+def _record(sequence: Sequence, given_up: bool, booted: Booted, replica: int) -> RequestRecord:
     """What a client would have seen."""
-    times_s = _events_s(sequence.times_s, interval)
+    seen_s = [at_s + booted.request_s for at_s in sequence.times_s]
+    times_s = _events_s(seen_s, booted.settings.stream_interval)
     complete = not given_up and len(sequence.times_s) == sequence.output_tokens
     error = None if complete else "timeout" if given_up else "empty"
     return RequestRecord(

@@ -1,18 +1,23 @@
 """A fake OpenAI-compatible streaming server that knows exactly what it sent, and when.
 
-A process of its own, so that its clock readings are not the client's: ``python golden_server.py`` prints its port.
-It speaks HTTP by hand, since most of what it must do wrong no HTTP library allows.
+A process of its own, so that its clock readings are not the client's: ``python golden_server.py [CERTIFICATE KEY]``
+prints its port; with a certificate it speaks TLS. It speaks HTTP by hand, since most of what it must do wrong no HTTP
+library allows.
 
-- ``POST /script {"default": behaviour, "<x-request-id>": behaviour, …}`` chooses behaviours and forgets the log.
+- ``POST /script {"default": behaviour, "<x-request-id>": behaviour, …}`` chooses behaviours and forgets the log. A
+  behaviour is one of the names below, or ``{"writes": [[delay_s, base64], …], "end": "keep" | "close" | "abort"}``: the
+  bytes of a whole answer, as they are to go out.
 - ``GET /log`` returns ``{x-request-id: {received, sent: [...], path, headers, body}}``; times are ``time.monotonic``
-  seconds (one clock for all processes of a machine), ``sent`` has one for each event with content.
+  seconds (one clock for all processes of a machine), ``sent`` has one for each event with content, or each write.
 - ``POST /tokenize`` answers unless the script's ``tokenize`` is ``"absent"``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,7 +27,7 @@ TTFT_S = 0.03
 GAP_S = 0.01
 Json = dict[str, Any]
 
-script: dict[str, str] = {}
+script: dict[str, str | Json] = {}
 log: dict[str, Json] = {}
 
 
@@ -242,6 +247,99 @@ async def garbage(reply: Reply) -> None:
     await reply.writer.drain()
 
 
+async def trickled_head(reply: Reply) -> None:
+    """The head comes byte by byte, and begins with an interim answer."""
+    head = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for byte in head:
+        reply.writer.write(bytes((byte,)))
+        await reply.writer.drain()
+    await reply.all_tokens()
+    await reply.usage()
+    await reply.done()
+
+
+async def until_close(reply: Reply) -> None:
+    """A body without chunks or length, which ends with the connection."""
+    reply.writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+    await asyncio.sleep(TTFT_S)
+    for _ in range(reply.tokens):
+        reply.entry["sent"].append(time.monotonic())
+        reply.writer.write(reply.choice("word "))
+        await asyncio.sleep(GAP_S)
+    reply.writer.write(reply.frame("[DONE]"))
+    reply.writer.close()
+
+
+async def redirected(reply: Reply) -> None:
+    reply.writer.write(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")
+    await reply.writer.drain()
+
+
+async def no_content(reply: Reply) -> None:
+    """200, and nothing in it."""
+    reply.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    await reply.writer.drain()
+
+
+async def broken_chunk(reply: Reply) -> None:
+    """A chunk's length that is no number."""
+    await reply.head()
+    await reply.all_tokens(2)
+    reply.writer.write(b"zz\r\nnonsense\r\n")
+    await reply.writer.drain()
+
+
+async def json_error(reply: Reply) -> None:
+    """200 and an error as plain JSON, where a stream was asked for."""
+    await answer_json(reply.writer, {"error": {"message": "no such model"}})
+
+
+async def for_ever(reply: Reply) -> None:
+    """Tokens until the client goes away, which the log notes."""
+    await reply.head()
+    try:
+        while True:
+            await reply.token()
+            await asyncio.sleep(GAP_S)
+    finally:
+        reply.entry["closed"] = time.monotonic()
+
+
+def said(reply: Reply, text: str) -> Json:
+    """A whole answer."""
+    choice = {"index": 0, "finish_reason": "length"}
+    content = {"message": {"role": "assistant", "content": text}} if reply.chat else {"text": text}
+    usage = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.tokens}
+    return {"id": "cmpl-1", "choices": [{**choice, **content}], "usage": usage}
+
+
+async def whole(reply: Reply) -> None:
+    await asyncio.sleep(TTFT_S)
+    reply.entry["sent"].append(time.monotonic())
+    await answer_json(reply.writer, said(reply, "all the words"))
+
+
+async def whole_empty(reply: Reply) -> None:
+    await answer_json(reply.writer, said(reply, ""))
+
+
+async def whole_aborted(reply: Reply) -> None:
+    document = said(reply, "some words")
+    document["choices"][0]["finish_reason"] = "abort"
+    await answer_json(reply.writer, document)
+
+
+async def whole_no_json(reply: Reply) -> None:
+    reply.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{...")
+    await reply.writer.drain()
+
+
+async def whole_cut(reply: Reply) -> None:
+    reply.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n" + json.dumps(said(reply, "word")).encode())
+    await reply.writer.drain()
+    reply.writer.close()
+
+
 async def hang(reply: Reply) -> None:
     await asyncio.sleep(3600)
 
@@ -302,9 +400,24 @@ BEHAVIOURS: dict[str, Callable[[Reply], Awaitable[None]]] = {
     for behaviour in (
         plain, role_delta, pings, crlf, split, coalesced, paired, utf8_cut, reasoning, hostile_text, in_stream_error,
         aborted, clean_cut, rude_cut, cut_inside_event, reset, zero_tokens, unavailable, garbage, hang, stall,
-        stall_with_pings, slow_head, short_usage, no_usage, open_end, reset_after_done,
+        stall_with_pings, slow_head, short_usage, no_usage, open_end, reset_after_done, trickled_head, until_close,
+        redirected, no_content, broken_chunk, json_error, for_ever, whole, whole_empty, whole_aborted, whole_no_json,
+        whole_cut,
     )
 }  # fmt: skip
+
+
+async def scripted(reply: Reply, behaviour: Json) -> None:
+    """Write the given bytes at the given times, whatever they are."""
+    for delay_s, data in behaviour["writes"]:
+        await asyncio.sleep(delay_s)
+        reply.entry["sent"].append(time.monotonic())
+        reply.writer.write(base64.b64decode(data))
+        await reply.writer.drain()
+    if behaviour["end"] == "abort":
+        reply.writer.transport.abort()
+    elif behaviour["end"] == "close":
+        reply.writer.close()
 
 
 def tokenize(body: Json) -> list[int]:
@@ -333,7 +446,8 @@ async def answer(method: str, path: str, headers: dict[str, str], body: Json, wr
         entry: Json = {"received": time.monotonic(), "sent": [], "path": path, "headers": headers, "body": body}
         log[request_id] = entry
         behaviour = script.get(request_id) or script.get("default") or "plain"
-        await BEHAVIOURS[behaviour](Reply(writer, entry, body))
+        reply = Reply(writer, entry, body)
+        await (BEHAVIOURS[behaviour](reply) if isinstance(behaviour, str) else scripted(reply, behaviour))
     else:
         await answer_json(writer, {"error": "not found"}, b"404 Not Found")
 
@@ -358,7 +472,11 @@ async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 
 async def main() -> None:
-    server = await asyncio.start_server(serve_connection, "127.0.0.1", 0, limit=1 << 26, backlog=1024)
+    context = None
+    if len(sys.argv) > 1:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(sys.argv[1], sys.argv[2])
+    server = await asyncio.start_server(serve_connection, "127.0.0.1", 0, limit=1 << 26, backlog=4096, ssl=context)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     async with server:

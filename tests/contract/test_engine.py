@@ -240,7 +240,9 @@ def test_a_taken_port_is_nobodys_fault(kind: Kind, running: Running, tmp_path: P
 
 
 def test_a_missing_model_or_python_is_our_fault(kind: Kind, tmp_path: Path) -> None:
-    failure = refused(replace(kind, options=replace(kind.options, python=str(tmp_path / "python"))), {}, tmp_path)
+    python, program = str(tmp_path / "python"), kind.options.program
+    options = replace(kind.options, python=python, program=(python, *program[1:]) if program else ())
+    failure = refused(replace(kind, options=options), {}, tmp_path)
     assert failure.kind is FailureKind.INTERNAL
     assert "No such file" in failure.detail
 
@@ -271,7 +273,7 @@ time.sleep(600)
 
 
 def test_killing_the_starter_leaves_no_process(kind: Kind, tmp_path: Path) -> None:
-    options = {name: getattr(kind.options, name) for name in ("model", "python", "args", "env", "module")}
+    options = {name: getattr(kind.options, name) for name in ("model", "python", "args", "env", "program")}
     given = {"options": options, "folder": str(tmp_path), "port": free_port(), "ready_s": kind.ready_s}
     command = [sys.executable, "-c", STARTER, json.dumps(given)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from scoot_ray.cluster.cores import client_core
 from scoot_ray.cluster.evaluation import Finished, Task, evaluate
+from scoot_ray.load.probing import EVALUATION_PROBES
 from scoot_ray.load.trace import Request, Trace
-from scoot_ray.search import Failed, FailureKind, Measured, Origin, Trial
+from scoot_ray.search import SLO, Failed, FailureKind, Measured, Origin, Trial
 from scoot_ray.study import FromEnvironment
 from tests.fakes import study
 
@@ -19,13 +21,17 @@ TRACE = Trace(tuple(Request(0.1 * i, 30 + i, 4) for i in range(20)), "trace.json
 TRIAL = Trial(7, {"max_num_seqs": 8, "max_num_batched_tokens": 64}, Origin.MODEL, orders=(1, 2))
 
 
-def run(env: dict[str, str], phases: list[str] | None = None) -> Finished:
+def run(
+    env: dict[str, str], phases: list[str] | None = None, trial: Trial = TRIAL, rate_slos: tuple[SLO, ...] = ()
+) -> Finished:
     plan = study()
     names = {name: value if name == "PYTHONPATH" else FromEnvironment(from_env=name) for name, value in env.items()}
     engine = plan.engine.model_copy(update={"python": None, "env": names, "start_timeout_s": 30.0})
     workload = plan.workload.model_copy(update={"duration_s": 1.5, "warmup": 1})
     plan = plan.model_copy(update={"engine": engine, "workload": workload})
-    return evaluate(Task(plan, TRACE, env), TRIAL, (), "here", (phases if phases is not None else []).append)
+    return evaluate(
+        Task(plan, TRACE, env, rate_slos=rate_slos), trial, (), "here", (phases if phases is not None else []).append
+    )
 
 
 def test_every_order_is_measured_within_one_start_and_kept() -> None:
@@ -43,6 +49,32 @@ def test_every_order_is_measured_within_one_start_and_kept() -> None:
     assert json.loads(finished.files["circumstances.json"])["prefix_cache_cleared"] is True
     assert phases[0] == "starting the engine"
     assert "stopping the engine" in phases
+
+
+def test_what_bound_the_engine_is_kept_with_the_evidence() -> None:
+    finished = run({"PYTHONPATH": FAKE_VLLM})
+    if isinstance(finished.observation.outcome, Failed):
+        pytest.skip(f"this machine is too busy to measure on: {finished.observation.outcome.detail}")
+    noted = json.loads(finished.files["circumstances.json"])["order 1"]
+    assert noted["bound_by"] in {"sequences", "token_budget", "compute", "none"}
+    assert noted["server"]["samples"] >= 1
+    assert noted["because"]
+
+
+def test_the_highest_rate_under_the_slos_is_searched_within_one_start() -> None:
+    slos = (SLO.parse("request_throughput<20"),)  # the fake's own speed plays no part
+    finished = run({"PYTHONPATH": FAKE_VLLM}, trial=replace(TRIAL, orders=(1,)), rate_slos=slos)
+    outcome = finished.observation.outcome
+    if isinstance(outcome, Failed) and outcome.kind is FailureKind.CLIENT_LAGGED:
+        pytest.skip(f"this machine is too busy to measure on: {outcome.detail}")
+    assert isinstance(outcome, Measured), outcome
+    noted = json.loads(finished.files["circumstances.json"])
+    search = noted["max_rate of order 1"]
+    assert search["limited_by"] in {"server", "probes"}
+    assert 1 < len(search["probes"]) <= EVALUATION_PROBES
+    held = {probe["rate"] for probe in search["probes"] if probe["verdict"] == "held"}
+    assert outcome.metrics["max_rate_under_slo"] in held  # not the highest of them: a close call may be outvoted
+    assert outcome.metrics["max_rate_under_slo"] >= 5
 
 
 def test_a_secret_that_the_engine_prints_as_it_dies_is_masked_everywhere() -> None:

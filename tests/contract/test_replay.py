@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,85 +15,14 @@ import pytest
 from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.command import ReplayOptions, replay_command
 from scoot_ray.load.errors import LoadError, TraceError
-from scoot_ray.load.loop import PreciseEventLoop
 from scoot_ray.load.measure import Load, Measurement, run_replay
-from scoot_ray.load.metrics import counts_of, itl_s, tpot_s
-from scoot_ray.load.plan import Call, ScheduledCall
-from scoot_ray.load.replay import DRAIN, ENGINE_DIED, STOPPED, Hooks, Progress, ReplayResult, replay
+from scoot_ray.load.metrics import counts_of, itl_s, metrics_of, tpot_s
+from scoot_ray.load.plan import ScheduledCall
+from scoot_ray.load.records import record_to_json
+from scoot_ray.load.replay import DRAIN, ENGINE_DIED, STOPPED, Hooks, Progress, replay
 from scoot_ray.load.target import Target
-from scoot_ray.load.trace import Request, RequestRecord
-
-TOKENS = 6
-CLOSE_S = 0.25
-"""Far more than scheduling on a busy machine costs, far less than a confusion of events would."""
-
-HARMLESS = (
-    "plain", "role_delta", "pings", "crlf", "split", "coalesced", "paired", "utf8_cut", "reasoning", "hostile_text",
-    "slow_head", "short_usage", "no_usage", "open_end", "reset_after_done",
-)  # fmt: skip
-FAULTS = {
-    "in_stream_error": "in_stream",
-    "aborted": "in_stream",
-    "clean_cut": "cut",
-    "rude_cut": "cut",
-    "cut_inside_event": "cut",
-    "reset": "cut",
-    "zero_tokens": "empty",
-    "unavailable": "http_503",
-    "garbage": "malformed",
-    "hang": "timeout",
-    "stall": "stalled",
-    "stall_with_pings": "stalled",
-}
-
-
-class Golden:
-    """The server's process, seen from a test."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def script(self, **behaviours: str) -> None:
-        data = json.dumps({key.lstrip("_"): value for key, value in behaviours.items()}).encode()
-        urllib.request.urlopen(f"{self.url}/script", data, timeout=10).close()
-
-    def log(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/log", timeout=10) as response:
-            entries: dict[str, Any] = json.load(response)
-            return entries
-
-    def target(self, **options: Any) -> Target:
-        return Target(base_urls=(self.url,), model="golden", **options)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Golden]:
-    command = [sys.executable, str(Path(__file__).with_name("golden_server.py"))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield Golden(int(process.stdout.readline()))
-        process.kill()
-
-
-@pytest.fixture
-def golden(server: Golden) -> Golden:
-    server.script(default="plain")
-    return server
-
-
-def call(index: int, path: str = "/v1/completions", tokens: int = TOKENS, prompt_tokens: int = 3) -> Call:
-    content = {"messages": [{"role": "user", "content": "hi"}]} if "chat" in path else {"prompt": [5] * prompt_tokens}
-    body = json.dumps({"max_tokens": tokens, **content}).encode()
-    return Call(str(index), path, body, None if "chat" in path else prompt_tokens, tokens)
-
-
-def plan_of(count: int, gap_s: float = 0.01, **options: Any) -> list[ScheduledCall]:
-    return [ScheduledCall(index, index * gap_s, call(index, **options)) for index in range(count)]
-
-
-def fly(target: Target, plan: list[ScheduledCall], hooks: Hooks | None = None, drain_s: float = 60.0) -> ReplayResult:
-    with asyncio.Runner(loop_factory=PreciseEventLoop) as runner:
-        return runner.run(replay(target, plan, hooks=hooks or Hooks(), drain_s=drain_s))
+from scoot_ray.load.trace import CANCELLED, Request, RequestRecord
+from tests.contract.golden import CLOSE_S, FAULTS, HARMLESS, TOKENS, WHOLE, Golden, call, fly, plan_of
 
 
 def load_of(*requests: Request, **options: Any) -> Load:
@@ -139,6 +63,112 @@ def test_every_fault_has_its_name_and_spoils_no_neighbour(golden: Golden) -> Non
     assert errors == FAULTS
     assert all(record.error is None for record in result.records if record.index % 2)
     assert all(record.done_s is None for record in result.records if record.error is not None)
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
+def test_whole_answers_are_read_or_named(golden: Golden, path: str) -> None:
+    behaviours = list(WHOLE)
+    golden.script(**{f"_{index}": name for index, name in enumerate(behaviours)})
+    records = fly(golden.target(timeout_s=3.0), plan_of(len(behaviours), path=path, streamed=False)).records
+    assert {behaviours[record.index]: record.error for record in records} == WHOLE
+    (answered,) = (record for record in records if record.error is None)
+    (sent_s,) = golden.log()[str(answered.index)]["sent"]
+    assert answered.token_times_s == ()
+    assert answered.done_s is not None
+    assert -1e-3 <= answered.done_s - sent_s < CLOSE_S
+    assert answered.usage is not None
+    assert answered.usage.completion_tokens == TOKENS
+
+
+def test_whole_answers_have_no_first_token(golden: Golden) -> None:
+    golden.script(default="whole")
+    measurement = measured(golden, load_of(Request(0.0, 20, 5), stream=False))
+    assert measurement.metrics["completed"] == 4
+    assert measurement.metrics["output_throughput"] > 0
+    assert "mean_e2el_ms" in measurement.metrics
+    assert not any("ttft" in name or "tpot" in name or "itl" in name for name in measurement.metrics)
+    for entry in golden.log().values():
+        assert entry["body"]["stream"] is False
+        assert "stream_options" not in entry["body"]
+
+
+def test_a_user_who_goes_away_is_neither_success_nor_failure(golden: Golden) -> None:
+    golden.script(_0="for_ever", _1="hang", _2="plain", _3="reset")
+    plan = [ScheduledCall(index, 0.0, call(index, cancel_after_s=after_s)) for index, after_s in
+            enumerate([0.5, 0.5, 60.0, 60.0])]  # fmt: skip
+    result = fly(golden.target(), plan)
+    assert [record.error for record in result.records] == [CANCELLED, CANCELLED, None, "cut"]
+    assert result.records[0].token_times_s
+    metrics, counts = metrics_of(result.records), counts_of(result.records)
+    assert (metrics["completed"], metrics["failed"], metrics["error_rate"]) == (1, 1, 0.5)
+    assert (counts["cancelled"], counts["error_cut"]) == (2, 1)
+    deadline_s = time.monotonic() + 30
+    while "closed" not in golden.log()["0"] and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert "closed" in golden.log()["0"]
+
+
+def test_a_class_stays_with_its_request(golden: Golden) -> None:
+    (record,) = fly(golden.target(), plan_of(1, request_class="batch")).records
+    assert record_to_json(record)["class"] == "batch"
+
+
+def test_a_turn_waits_for_the_answer_before_it(golden: Golden) -> None:
+    golden.script(_0="slow_head", _1="reset")
+    plan = [
+        ScheduledCall(0, 0.0, call(0)),
+        ScheduledCall(1, 0.01, call(1), after=0),
+        ScheduledCall(2, 0.02, call(2), after=1, think_s=0.2),
+        ScheduledCall(3, 0.03, call(3)),
+        ScheduledCall(4, 2.0, call(4), after=3),
+    ]
+    result = fly(golden.target(), plan)
+    first, second, _, other, last = result.records
+    assert [record.error for record in result.records] == [None, "cut", None, None, None]
+    log = golden.log()
+    assert first.done_s is not None
+    assert log["1"]["received"] >= first.done_s
+    assert second.waited_s > 0.2
+    assert second.scheduled_s == pytest.approx(first.scheduled_s + 0.01 + second.waited_s)
+    assert log["2"]["received"] - log["1"]["received"] >= 0.2
+    assert (first.waited_s, other.waited_s, last.waited_s) == (0.0, 0.0, 0.0)
+    assert result.audit.send_lateness_p99_ms is not None
+    assert result.audit.send_lateness_p99_ms < second.waited_s * 1e3
+
+
+def test_turns_that_still_wait_when_all_ends_were_never_sent(golden: Golden) -> None:
+    golden.script(_0="hang")
+    plan = [ScheduledCall(0, 0.0, call(0)), ScheduledCall(1, 0.0, call(1), after=0)]
+    for hooks, drain_s, reason in ((None, 0.3, DRAIN), (Hooks(stop=lambda: True), 60.0, STOPPED)):
+        first, second = fly(golden.target(), plan, hooks, drain_s=drain_s).records
+        assert (first.error, second.error, second.sent_s) == (reason, reason, None)
+
+
+def test_sessions_wait_where_asked_and_the_delay_is_told(golden: Golden) -> None:
+    golden.script(default="slow_head")
+    turns = [Request(0.1 * turn, 20, 3, session="a") for turn in range(3)]
+    together = measured(golden, load_of(*turns, count=3))
+    apart = measured(golden, load_of(*turns, count=3, sessions="wait", think_s=0.1))
+    assert (together.delayed_turns, apart.delayed_turns) == (0, 2)
+    ends_s = [record.done_s for record in apart.replay.records]
+    for end_s, record in zip(ends_s, apart.replay.records[1:], strict=False):
+        assert end_s is not None
+        assert record.sent_s is not None
+        assert record.sent_s >= end_s + 0.1
+
+
+def test_headers_and_further_fields_go_with_every_request(golden: Golden) -> None:
+    target = golden.target(api_key="token-1", headers=(("X-Team", "green"),))
+    sampling = {"temperature": 0.7, "top_p": 0.9, "model": "not this"}
+    requests = [Request(0.0, 20, 3, sampling=sampling, adapter="tuned"), Request(1.0, 20, 3)]
+    run_replay(target, load_of(*requests, extra_body={"top_p": 0.5, "priority": 3}))
+    for entry in golden.log().values():
+        body, adapted = entry["body"], entry["body"]["model"] == "tuned"
+        assert adapted or body["model"] == "golden"
+        assert body["temperature"] == (0.7 if adapted else 0.0)
+        assert (body["top_p"], body["priority"]) == (0.5, 3)
+        assert (entry["headers"]["x-team"], entry["headers"]["authorization"]) == ("green", "Bearer token-1")
+    assert "green" not in repr(target)
 
 
 def test_nobody_listening_is_a_failed_connection() -> None:
@@ -347,7 +377,8 @@ def test_the_verb_writes_the_promised_document(golden: Golden, tmp_path: Path) -
     assert set(document) == {"requests", "summary", "valid"}
     assert isinstance(document["valid"], bool)
     summary = document["summary"]
-    assert all(isinstance(value, int | float) for value in summary.values())
+    figures = {name: value for name, value in summary.items() if name != "intervals"}
+    assert all(isinstance(value, int | float) for value in figures.values())
     assert summary["failed"] == summary["error_http_503"] == 1
     assert summary["request_goodput"] == pytest.approx(summary["request_throughput"])
     assert {"mean_ttft_ms", "p99_itl_ms", "median_tpot_ms", "p95_e2el_ms", "from_send_mean_ttft_ms"} <= set(summary)

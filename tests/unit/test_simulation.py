@@ -121,6 +121,17 @@ def test_failures_come_with_the_engine_s_own_line(
     assert outcome.detail
 
 
+def test_the_highest_rate_that_holds_the_slos_is_searched(tmp_path: Path, document: dict[str, Any]) -> None:
+    document["slos"] = ["ttft:p95<500ms"]
+    document["objectives"] = [{"metric": "max_rate_under_slo", "direction": "maximize"}]
+    resolved = resolved_of(tmp_path, document)
+    run_inline(resolved, folder := RunFolder(tmp_path / "runs" / "small"))
+    seen = json.loads((folder.trial(0) / "result.json").read_text())
+    rate = seen["outcome"]["measured"]["max_rate_under_slo"]
+    assert seen["outcome"]["measured"]["p95_ttft_ms"] < 500
+    assert 4 <= rate < 100
+
+
 def test_where_nothing_is_served_in_time_it_stalls(tmp_path: Path, document: dict[str, Any]) -> None:
     document["workload"]["request_timeout_s"] = 0.01
     resolved = resolved_of(tmp_path, document)

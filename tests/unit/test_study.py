@@ -10,6 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoot_ray.estimate import evaluation_s
+from scoot_ray.load.probing import EVALUATION_PROBES
+from scoot_ray.problem import rate_slos
 from scoot_ray.resolve import resolve
 from scoot_ray.study import Study, StudyError, parse_study, read_study
 from tests.fakes import STUDY
@@ -84,7 +87,7 @@ def complaint(folder: Path, text: str) -> str:
             "engine.args.tensor_parallel_size: 'auto': allowed are integers",
         ),
         ("slos", ["request_goodput>5"], "slos: request_goodput: needs slos on ttft, tpot or e2el"),
-        ("slos", ["max_rate_under_slo>5"], "slos: max_rate_under_slo is not available yet"),
+        ("slos", ["max_rate_under_slo>5"], "slos: max_rate_under_slo: needs slos that limit the rate"),
         ("slos", ["request_throughput_per_gpu>5"], "slos: request_throughput_per_gpu: needs resources.gpus"),
         ("budget/deadline", "soon", "budget.deadline: 'soon': "),
         ("engine/args", {"tensor-parallel-size": 2}, "resources.gpus: 0: engine.args ask for 2 GPUs"),
@@ -133,6 +136,37 @@ def test_what_is_no_study_is_refused_in_one_line(tmp_path: Path, text: str, said
 def test_no_text_gives_anything_but_a_study_or_a_study_error(text: str) -> None:
     with contextlib.suppress(StudyError):
         parse_study(text, "study.yaml")
+
+
+MOST_RATE = [{"metric": "max_rate_under_slo", "direction": "maximize"}]
+
+
+def test_the_highest_rate_needs_slos_that_limit_it_and_a_rate_to_raise(tmp_path: Path) -> None:
+    document = {**yaml.safe_load(STUDY), "objectives": MOST_RATE}
+    alone = complaint(tmp_path, yaml.safe_dump(document))
+    assert alone == ("objectives: max_rate_under_slo: needs slos that limit the rate, such as 'ttft:p99<500ms'")
+    document["slos"] = ["ttft:p50<500ms", "max_rate_under_slo>=2"]
+    workload = {**document["workload"], "arrivals": {"process": "recorded"}}
+    assert "needs workload.arrivals with a rate: one of poisson" in complaint(
+        tmp_path, yaml.safe_dump({**document, "workload": workload})
+    )
+    document["resources"] = {"gpus": 2}
+    mixed = {**document, "slos": ["request_throughput_per_gpu>1"]}
+    assert "cannot be limited by request_throughput_per_gpu>1" in complaint(tmp_path, yaml.safe_dump(mixed))
+    path = write(tmp_path, yaml.safe_dump(document))
+    resolved = resolve(read_study(path), path)
+    assert [str(slo) for slo in rate_slos(resolved.problem)] == ["p50_ttft_ms<500"]
+
+
+def test_the_search_for_the_highest_rate_is_in_the_estimate(tmp_path: Path) -> None:
+    document = {**yaml.safe_load(STUDY), "slos": ["ttft:p50<500ms"]}
+    usual, searching = (
+        read_study(write(tmp_path, yaml.safe_dump({**document, "objectives": objectives})))
+        for objectives in ("throughput", MOST_RATE)
+    )
+    assert rate_slos(resolve(usual, tmp_path / "study.yaml").problem) == ()
+    more_s = evaluation_s(searching) - evaluation_s(usual)
+    assert more_s == (EVALUATION_PROBES - 1) * usual.workload.duration_s
 
 
 def test_dashes_and_underscores_are_the_same(tmp_path: Path) -> None:

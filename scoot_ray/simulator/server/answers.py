@@ -62,8 +62,8 @@ class Wording:
 class Stream:
     """Writes events as tokens come: the first at once, then one for every ``interval`` tokens, and the last.
 
-    ``over`` tells whether the stream ended as HTTP wants it. One that fails says ``last_words``; where these are empty
-    it is to be cut. It fails by itself after ``breaks_after`` tokens.
+    ``over`` tells whether the stream ended as HTTP wants it. One that fails says ``last_words``, and is cut where these
+    are empty. It fails by itself after ``breaks_after`` tokens.
     """
 
     def __init__(
@@ -104,10 +104,16 @@ class Stream:
 
     def fail(self) -> None:
         """Send the last words."""
+        if not self._last_words:
+            self.cut()
+        elif not self.over.done():
+            self._write(self._last_words)
+            self.over.set_result(True)
+
+    def cut(self) -> None:
+        """Have the connection closed."""
         if not self.over.done():
-            if self._last_words:
-                self._write(self._last_words)
-            self.over.set_result(bool(self._last_words))
+            self.over.set_result(False)
 
 
 class Whole:
@@ -126,6 +132,10 @@ class Whole:
         self._settle(complete=True)
 
     def fail(self) -> None:
+        """Have an error answered."""
+        self._settle(complete=False)
+
+    def cut(self) -> None:
         """Have an error answered."""
         self._settle(complete=False)
 

@@ -100,7 +100,7 @@ class App:
         # A dead 0.4.2 notices only once the stream has begun.
         dead = self._driver.dead and not (ask.stream and self._served.version == "0.4.2")
         if fault == "http-500" or dead:
-            raise Refused(_DEAD, status=500, kind="InternalServerError")
+            raise _internal(_DEAD if dead else "Internal server error")
         wording = Wording(ask, request.headers.get("x-request-id") or uuid.uuid4().hex, self._served.name)
         return await (self._stream(request, ask, wording, fault) if ask.stream else self._whole(ask, wording))
 
@@ -108,7 +108,7 @@ class App:
         whole = Whole()
         await self._serve(ask, whole)
         if not whole.over.result():
-            raise Refused(_DEAD, status=500, kind="InternalServerError")
+            raise _internal(_DEAD)
         return web.json_response(wording.whole(whole.made))
 
     async def _stream(self, request: web.Request, ask: Ask, wording: Wording, fault: str | None) -> web.StreamResponse:
@@ -152,9 +152,9 @@ class App:
 
     def _stream_error(self, fault: str | None) -> bytes:
         """What a stream says at the end if it fails; nothing where it is cut."""
-        if fault == "cut" or (fault is None and self._served.version == "0.4.2"):
+        if fault == "cut" or (self._served.version == "0.4.2" and fault != "stream-error"):
             return b""
-        return event(error_body("0.32.0", Refused(_DEAD, status=500, kind="InternalServerError"))) + DONE
+        return event(error_body(self._served.version, _internal(_DEAD))) + DONE
 
     def _due(self) -> str | None:
         """The fault that is to be acted out by now."""
@@ -178,6 +178,10 @@ class App:
             request.transport.write(b"\x00\xff\xfe this is not HTTP\r\n\r\n")
             request.transport.close()
         return web.Response()
+
+
+def _internal(message: str) -> Refused:
+    return Refused(message, status=500, kind="InternalServerError")
 
 
 async def _json(request: web.Request) -> object:

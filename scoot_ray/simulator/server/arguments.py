@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scoot_ray.engine.catalogue import Flag
-from scoot_ray.engine.flags import FlagError, parse_flags
+from scoot_ray.engine.flags import FlagError, parse_command
 from scoot_ray.search import Config, Value
 from scoot_ray.simulator.boot import Machine
 from scoot_ray.simulator.fitted import BadCalibration, Fitted, read_fitted
@@ -47,7 +47,7 @@ def read_arguments(words: Sequence[str]) -> Options:
     parser = _parser()
     own, others = parser.parse_known_args(words)
     try:
-        flags = parse_flags(others)
+        flags = _engine_flags(others)
         served_name = str(flags.get("served_model_name", own.model))
         config = dict(_typed(own.sim_version, flags))
         service = Service(find_model(own.model), _machine(own), own.sim_version, noise=own.sim_noise)
@@ -90,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sim-start-s", type=_not_negative, default=0.5, help="seconds until it is ready")
     parser.add_argument("--sim-fault", type=_fault, metavar="KIND[@SECONDS]", help="what goes wrong, and when")
     return parser
+
+
+def _engine_flags(words: Sequence[str]) -> Config:
+    command = parse_command(words)
+    if command.model is not None:
+        raise FlagError(f"unrecognized arguments: {command.model}")
+    return command.flags
 
 
 def _machine(own: argparse.Namespace) -> Machine | Fitted:

@@ -29,7 +29,10 @@ class Receiver(Protocol):
         """That was the last."""
 
     def fail(self) -> None:
-        """No more will come: the engine has died, or the server ends."""
+        """No more will come: the engine has died."""
+
+    def cut(self) -> None:
+        """No more will come: the server ends."""
 
 
 class _Served:
@@ -101,17 +104,23 @@ class Driver:
             self._timer.cancel()
 
     def close(self) -> None:
-        """Stop, and fail everything under way."""
-        self.freeze()
-        for served in self._served.values():
-            served.receiver.fail()
-        self._served.clear()
+        """Stop, and cut everything under way."""
+        for receiver in self._stop():
+            receiver.cut()
 
     def die(self, log: Series[str]) -> None:
         """End as an engine does that has written ``log``."""
         self.dead = True
         self._on_death(log)
-        self.close()
+        for receiver in self._stop():
+            receiver.fail()
+
+    def _stop(self) -> list[Receiver]:
+        """Stop for good; return those who wait in vain."""
+        self.freeze()
+        receivers = [served.receiver for served in self._served.values()]
+        self._served.clear()
+        return receivers
 
     def _turn(self) -> None:
         """What is due at the timer."""

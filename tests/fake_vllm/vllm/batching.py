@@ -38,6 +38,7 @@ class Batcher:
         self.speed = float(os.environ.get("FAKE_VLLM_SPEED", "1"))
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
+        self.queried_tokens = self.hit_tokens = 0
         self._blocks: set[int] = set()
         self._arrived = asyncio.Event()
 
@@ -117,4 +118,6 @@ class Batcher:
         keys = [hash(prompt[:end]) for end in ends]
         cached = next((at for at, key in enumerate(keys) if key not in self._blocks), len(keys))
         self._blocks.update(keys)
+        self.queried_tokens += len(prompt)
+        self.hit_tokens += cached * BLOCK_TOKENS
         return cached * BLOCK_TOKENS

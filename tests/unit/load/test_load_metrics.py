@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.goodput import Limit, parse_goodput
-from scoot_ray.load.metrics import counts_of, from_send_metrics, itl_s, metrics_of, tpot_s
-from scoot_ray.load.trace import RequestRecord, Usage
+from scoot_ray.load.metrics import (
+    counts_of,
+    current_latencies_ms,
+    from_send_metrics,
+    itl_s,
+    metrics_of,
+    tokens_of,
+    tpot_s,
+)
+from scoot_ray.load.trace import CANCELLED, RequestRecord, Usage
 
 STATISTICS = ("mean", "median", "std", "p50", "p90", "p95", "p99")
 
@@ -131,6 +139,39 @@ def test_odd_usage_and_errors_are_counted_by_kind() -> None:
     counts = counts_of(rows)
     assert counts["usage_mismatch"] == 2
     assert counts["error_cut"] == 2
+
+
+def test_a_cancelled_request_is_counted_and_neither_good_nor_bad() -> None:
+    rows = [success(0, 0.0, 0.4, [0.1]), failure(1, 0.0), failure(2, 0.0, CANCELLED)]
+    metrics = metrics_of(rows, offered_s=1.0, goodput=parse_goodput(["ttft:500ms"]))
+    assert (metrics["completed"], metrics["failed"], metrics["error_rate"]) == (1, 1, 0.5)
+    assert metrics["offered_rate"] == 3
+    counts = counts_of(rows)
+    assert counts["cancelled"] == 1
+    assert "error_cancelled" not in counts
+    assert metrics_of(rows[2:]) == {"completed": 0, "failed": 0}
+
+
+def test_an_answer_that_was_not_streamed_has_the_whole_latency_alone() -> None:
+    whole = replace(success(0, 0.0, 0.4, [0.1]), token_times_s=())
+    metrics = metrics_of([whole])
+    assert metrics["mean_e2el_ms"] == pytest.approx(502)
+    assert not [name for name in metrics if any(latency in name for latency in ("ttft", "tpot", "itl"))]
+    assert from_send_metrics([whole])["from_send_mean_e2el_ms"] == pytest.approx(501)
+    assert "tokens_per_event" not in tokens_of([whole])
+    assert current_latencies_ms([whole]) == (None, None)
+
+
+def test_tokens_are_the_servers_count_over_successes() -> None:
+    paired = success(0, 0.0, 0.4, [0.1] * 3, tokens=8)
+    assert tokens_of([paired, failure(1, 0.0)]) == {
+        "total_input_tokens": 11,
+        "total_output_tokens": 8,
+        "tokens_per_event": 2.0,
+    }
+    ttft_ms, tpot_ms = current_latencies_ms([paired])
+    assert ttft_ms == pytest.approx(400)
+    assert tpot_ms == pytest.approx(300 / 7)
 
 
 def test_goodput_is_read_in_every_promised_form() -> None:

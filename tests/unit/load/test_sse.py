@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoot_ray.load.sse import DONE, Event, EventParser, has_content, is_error, usage_of
+from scoot_ray.load.sse import DONE, Event, EventParser, Repeats, has_content, is_error, usage_of
 from scoot_ray.load.trace import Usage
 
 newlines = st.sampled_from(["\n", "\r\n", "\r"])
@@ -23,7 +23,8 @@ def streams(draw: st.DrawFn) -> bytes:
 
 def parse(chunks: list[bytes]) -> list[Event]:
     parser = EventParser()
-    return [event for chunk in chunks for event in parser.feed(chunk)] + parser.finish()
+    events = [event for chunk in chunks for event in parser.feed(chunk)] + parser.finish()
+    return [event._replace(end=0) for event in events]
 
 
 @given(streams(), st.lists(st.integers(0, 400)))
@@ -31,6 +32,17 @@ def test_events_do_not_depend_on_where_the_stream_is_cut(stream: bytes, cuts: li
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     chunks = [stream[start:end] for start, end in pairwise(places)]
     assert parse(chunks) == parse([stream]) == parse([bytes((byte,)) for byte in stream])
+
+
+@given(streams(), st.lists(st.integers(0, 400)))
+def test_an_event_ends_where_the_byte_that_completes_it_stands(stream: bytes, cuts: list[int]) -> None:
+    places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    whole, cut, single = EventParser(), EventParser(), EventParser()
+    ends = [event.end for event in whole.feed(stream)]
+    chunks = [(start, stream[start:end]) for start, end in pairwise(places)]
+    assert [start + event.end for start, chunk in chunks for event in cut.feed(chunk)] == ends
+    bytewise = [(at, bytes((byte,))) for at, byte in enumerate(stream)]
+    assert [at + event.end for at, byte in bytewise for event in single.feed(byte)] == ends
 
 
 @given(st.lists(texts), newlines)
@@ -88,6 +100,45 @@ def test_generated_text_is_never_taken_for_protocol(text: str) -> None:
     assert not is_error(event)
     assert usage_of(event) is None
     assert not has_content(of({"id": quoting, "choices": [{"delta": {}}]}))
+
+
+events = st.builds(
+    lambda where, text, usage, error, reason: of(
+        {"id": "a", "choices": [{**where(text), "finish_reason": reason}], "usage": usage, "error": error}
+    ),
+    st.sampled_from([lambda text: {"text": text}, lambda text: {"delta": {"content": text}}]),
+    st.one_of(st.text(max_size=5), st.sampled_from(['"', "\\", '\\"', "", '", "error": {"a": "'])),
+    st.sampled_from([None, None, {"prompt_tokens": 1, "completion_tokens": 2}]),
+    st.sampled_from([None, None, None, {"message": "x"}]),
+    st.sampled_from([None, None, "length", "abort"]),
+)
+
+
+@given(st.lists(events, max_size=30))
+def test_a_repeat_means_what_the_long_way_finds(stream: list[Event]) -> None:
+    repeats = Repeats()
+    for event in stream:
+        plain = has_content(event) and not is_error(event) and usage_of(event) is None
+        if event in repeats:
+            assert plain
+        elif plain:
+            repeats.learn(event)
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_no_bytes_break_the_search_for_repeats(lesson: bytes, other: bytes) -> None:
+    repeats = Repeats()
+    for data in (lesson, b'"text": "' + lesson, other, b'"text": "' + other):
+        assert isinstance(Event(b"", data) in repeats, bool)
+        repeats.learn(Event(b"", data))
+
+
+def test_a_stream_of_one_shape_is_repeats_from_the_second_event_on() -> None:
+    repeats = Repeats()
+    repeats.learn(of({"choices": [{"text": "one", "finish_reason": None}], "usage": None}))
+    assert of({"choices": [{"text": "zwei ü", "finish_reason": None}], "usage": None}) in repeats
+    assert of({"choices": [{"text": "", "finish_reason": None}], "usage": None}) not in repeats
+    assert of({"choices": [{"text": "one", "finish_reason": "abort"}], "usage": None}) not in repeats
 
 
 @pytest.mark.parametrize(

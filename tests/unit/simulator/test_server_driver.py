@@ -44,7 +44,7 @@ class Watch:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.times_s: list[float] = []
-        self.ended = self.failed = False
+        self.ended = self.failed = self.was_cut = False
 
     def token(self) -> None:
         self.times_s.append(self.loop.time())
@@ -54,6 +54,9 @@ class Watch:
 
     def fail(self) -> None:
         self.failed = True
+
+    def cut(self) -> None:
+        self.was_cut = True
 
 
 def no_death(log: Sequence[str]) -> None:
@@ -167,16 +170,19 @@ def test_death_fails_all_and_is_told_once() -> None:
     assert any("chunked prefill cannot be used with prefix caching" in line for line in logs[0])
 
 
-def test_a_frozen_engine_says_nothing() -> None:
+def test_a_frozen_engine_says_nothing_until_its_server_ends() -> None:
     async def main() -> Watch:
         driver = Driver(service().boot({}), 0.0, 0, no_death)
         watch = Watch()
         driver.submit(100, 100, (), watch)
         driver.freeze()
         await asyncio.sleep(1000)
+        assert not watch.was_cut
+        driver.close()
         return watch
 
     with asyncio.Runner(loop_factory=WarpLoop) as runner:
         watch = runner.run(main())
     assert watch.times_s == []
+    assert watch.was_cut
     assert not watch.failed

@@ -45,6 +45,7 @@ class Server:
         app.router.add_get("/health", self.health)
         app.router.add_get("/version", self.version)
         app.router.add_get("/v1/models", self.models)
+        app.router.add_get("/metrics", self.metrics)
         app.router.add_post("/tokenize", self.tokenize)
         app.router.add_post("/v1/completions", self.completions)
         app.router.add_post("/v1/chat/completions", self.completions)
@@ -72,6 +73,16 @@ class Server:
         model = {"id": self.name, "object": "model", "created": int(time.time()), "owned_by": "vllm"}
         model |= {"root": self.flags.model, "parent": None, "max_model_len": self.flags.max_model_len}
         return web.json_response({"object": "list", "data": [model]})
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        batcher, labels = self.batcher, f'{{engine="0",model_name="{self.name}"}}'
+        values = {
+            "num_requests_running": len(batcher.running),
+            "num_requests_waiting": len(batcher.waiting),
+            "prefix_cache_queries_total": batcher.queried_tokens,
+            "prefix_cache_hits_total": batcher.hit_tokens,
+        }
+        return web.Response(text="".join(f"vllm:{name}{labels} {float(value)}\n" for name, value in values.items()))
 
     async def tokenize(self, request: web.Request) -> web.Response:
         tokens = _tokens((await request.json()).get("prompt", ""))
