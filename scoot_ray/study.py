@@ -216,11 +216,20 @@ class ParameterSpec(_Section):
         return value
 
 
+class ExpectedGain(_Section):
+    """Stop once the model expects less than this share from its best suggestion."""
+
+    expected_gain: Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
 class Budget(_Section):
-    """How much may be spent. The default configuration counts; confirmation and failures of ours do not."""
+    """How much may be spent. The default configuration counts; confirmation and failures of ours do not.
+
+    ``patience`` ends the search early: after so many suggestions without an improvement, or by what is expected.
+    """
 
     observations: PositiveInt = 30
-    patience: None = None
+    patience: PositiveInt | ExpectedGain | None = None
     gpu_hours: PositiveFloat | None = None
     deadline: Annotated[datetime | None, BeforeValidator(_moment)] = None
 

@@ -18,14 +18,17 @@ _WORSE = 0.1  # a failed default stands in the reference 10% worse than the wors
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Earlier:
-    """What another study has observed, its configurations put into this problem's space (see ``transfer.taken_in``).
+    """What another study has observed, its configurations put into ``space`` (see ``transfer.taken_in``).
 
-    ``similarity`` in [0, 1] is how far its service is like this one before anything was seen here. Its failures count
-    here only where ``same_engine``: the same engine, model and hardware.
+    ``beyond`` are observations at values that this space does not have, moved to the nearest that it has: a hint what
+    to try, no more. ``similarity`` in [0, 1] is how far its service is like this one before anything was seen here.
+    Its failures count here only where ``same_engine``: the same engine, model and hardware.
     """
 
     name: str
+    space: SearchSpace
     history: tuple[Observation, ...]
+    beyond: tuple[Observation, ...]
     similarity: float
     same_engine: bool
 
@@ -69,6 +72,11 @@ class Problem:
         if baseline is not None and baseline != default:
             leads.append((baseline, Origin.BASELINE))
         return tuple(leads)
+
+    @property
+    def sample(self) -> int:
+        """How many points are tried before the models are asked: as many as dimensions, with other studies half."""
+        return (self.space.dimension + 1) // 2 if self.earlier else self.space.dimension
 
     def costs(self, metrics: Metrics) -> FloatArray | None:
         """The objectives as costs (m,); None where one was not measured."""

@@ -22,6 +22,7 @@ from scoot_ray.search.problem import Problem, Suggestion, usable
 from scoot_ray.search.sampling import covering, unseen
 from scoot_ray.search.space import FloatArray, Key
 from scoot_ray.search.targets import Shape
+from scoot_ray.search.transfer import lessons
 from scoot_ray.search.trial import Config, Observation, Origin
 
 _LEAST_POF = 1e-3  # a forest's 0 of a hundred trees is no proof
@@ -88,7 +89,7 @@ def propose(settings: Settings, situation: Situation, n: int) -> tuple[Suggestio
     problem = situation.problem
     # Observations of other studies, which were not submitted here, shorten the initial sample.
     known = max(situation.submitted, len(situation.tried))
-    initial = len(problem.leads()) + problem.space.dimension - known
+    initial = len(problem.leads()) + problem.sample - known
     chosen = _drawn(settings, situation, min(n, max(initial, 0)), Origin.INITIAL)
     if len(chosen) < n:
         chosen += _modelled(settings, situation.after(chosen), n - len(chosen))
@@ -120,7 +121,7 @@ def _modelled(settings: Settings, situation: Situation, n: int) -> tuple[Suggest
     beliefs = believe(problem, situation.history, shape, with_slos=greedy)
     if beliefs is None:
         return ()
-    forest = fit_forest(problem.space, situation.history, situation.seed)
+    forest = fit_forest(problem.space, lessons(problem, situation.history), situation.seed)
     configs = _greedy(situation, beliefs, forest, n) if greedy else _ensemble(settings, situation, beliefs, forest, n)
     return tuple(Suggestion(config, Origin.MODEL) for config in configs)
 

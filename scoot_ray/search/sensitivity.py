@@ -132,10 +132,11 @@ def curve(space: SearchSpace, model: Model, points: Sequence[Config], parameter:
     if len(rows) < 2:
         return None
     z = np.array([row for _, row in rows])
-    mean, *ends = (model.target.metric(column) for column in z.T)
-    low, high = np.sort(np.array(ends), axis=0)
-    names = tuple(value for value, _ in rows)
-    return Curve(parameter.name, names, tuple(mean.tolist()), tuple(low.tolist()), tuple(high.tolist()))
+    metric = model.target.metric(z)
+    low, high = np.sort(metric[:, 1:], axis=1).T.tolist()  # where more is better, the ends change places
+    return Curve(
+        parameter.name, tuple(value for value, _ in rows), tuple(metric[:, 0].tolist()), tuple(low), tuple(high)
+    )
 
 
 def _average(model: Model, x: FloatArray) -> FloatArray:

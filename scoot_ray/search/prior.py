@@ -1,0 +1,118 @@
+"""The prior mean that other studies' surfaces make for the GPs here.
+
+A history is believed as far as its surface explains what is measured here: its share of the prior is the posterior
+probability, among all histories and none, that costs here are its surface plus a smooth remainder. So a misleading one
+fades with the first measurements that speak against it.
+
+x (n, c) features of this problem's space · z (n,) standardised costs observed here
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from scoot_ray.search.problem import Earlier, Problem
+from scoot_ray.search.space import FloatArray
+from scoot_ray.search.surrogate import Surrogate, fit
+from scoot_ray.search.targets import Shape, Target, fit_target
+from scoot_ray.search.trial import Measured
+
+_FEWEST = 5  # measurements that make a surface
+_SLOPES = ((0.5, 0.25), (1.0, 0.5), (1.5, 0.25))  # how much steeper a surface may be here, and how likely that is
+_LENGTH = 0.2  # of the square root of the features: the length scale that the GPs' prior prefers
+_NOISE = 0.02  # share of the remainder's variance
+_FREEDOM = 1.0  # observations that the prior scale of the remainder, 1, counts for
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A metric as another study has seen it."""
+
+    target: Target
+    surrogate: Surrogate
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """The mean that a GP here starts from: other studies' surfaces, each with a factor that includes its share."""
+
+    surfaces: tuple[tuple[Surface, float], ...]
+
+    def __call__(self, x: FloatArray) -> FloatArray:
+        """Standardised costs (n,), up to a constant, at features x (n, c)."""
+        total = np.zeros(len(x))
+        for surface, factor in self.surfaces:
+            total += factor * surface.surrogate.predict(x)[0]
+        return total
+
+
+def fit_prior(
+    problem: Problem, metric: str, shape: Shape, sign: float, target: Target, x: FloatArray, z: FloatArray
+) -> Prior:
+    """Weigh the other studies' surfaces of a metric by how well they explain z at x."""
+    surfaces = [(_surface(one, metric, shape, sign), one.similarity) for one in problem.earlier]
+    known = [(surface, similarity) for surface, similarity in surfaces if surface is not None]
+    candidates = [
+        (surface, slope * _unit(surface.target, target), likely * similarity)
+        for surface, similarity in known
+        for slope, likely in _SLOPES
+    ]
+    shares = _shares(x, z, candidates, max((similarity for _, similarity in known), default=0.0))
+    return Prior(
+        tuple((surface, factor * share) for (surface, factor, _), share in zip(candidates, shares, strict=True))
+    )
+
+
+def _shares(
+    x: FloatArray, z: FloatArray, candidates: Sequence[tuple[Surface, float, float]], similarity: float
+) -> FloatArray:
+    """The posterior probability of each surface, factor and chance; what is missing to 1 is that of none of them."""
+    if similarity <= 0:
+        return np.zeros(len(candidates))
+    chances = np.array([chance for *_, chance in candidates])
+    evidence = [_log_evidence(x, z - factor * surface.surrogate.predict(x)[0]) for surface, factor, _ in candidates]
+    with np.errstate(divide="ignore"):  # a chance of 0 is meant to give -inf
+        log_share = np.log(similarity * chances / np.sum(chances)) + np.array(evidence)
+        none = np.log(1.0 - similarity) + _log_evidence(x, z)
+    return np.asarray(np.exp(log_share - np.logaddexp.reduce(np.append(log_share, none))))
+
+
+@lru_cache(maxsize=64)
+def _surface(one: Earlier, metric: str, shape: Shape, sign: float) -> Surface | None:
+    """The GP of a metric in another study's history; kept, since neither changes while a study runs."""
+    measured = [
+        (o.trial.config, o.outcome.metrics[metric])
+        for o in one.history
+        if isinstance(o.outcome, Measured) and metric in o.outcome.metrics
+    ]
+    if len(measured) < _FEWEST:
+        return None
+    values = np.array([value for _, value in measured])
+    target = fit_target(values, shape, sign)
+    space = one.space
+    x = space.features(space.encode_all([config for config, _ in measured]))
+    return Surface(target, fit(x, target(values), space.numeric_features))
+
+
+def _unit(there: Target, here: Target) -> float:
+    """What a standardised cost there is here: the same factor of the metric, or the same share of its spread."""
+    return there.spread / here.spread if there.unit == here.unit == "log" else 1.0
+
+
+def _log_evidence(x: FloatArray, remainder: FloatArray) -> float:
+    """The logarithm, up to a constant, of p(remainder) under a GP with mean and scale integrated out.
+
+    A Student t: Rasmussen and Williams 2006, section 2.7, with a scaled inverse chi-squared prior of the variance.
+    """
+    count, features = x.shape
+    distance = np.sqrt(3.0) * cdist(x, x) / (_LENGTH * np.sqrt(features))
+    covariance = (1 + distance) * np.exp(-distance) + _NOISE * np.eye(count)
+    solved = np.linalg.solve(covariance, np.column_stack([remainder, np.ones(count)]))
+    mean = float(np.sum(solved[:, 0]) / np.sum(solved[:, 1]))
+    misfit = float((remainder - mean) @ (solved[:, 0] - mean * solved[:, 1]))
+    return float(-0.5 * (count - 1 + _FREEDOM) * np.log(_FREEDOM + misfit))
