@@ -266,7 +266,7 @@ class Study(_Section):
     constraints: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
     budget: Budget = Budget()
     parallelism: PositiveInt = 1
-    warm_start: Annotated[tuple[str, ...], BeforeValidator(_tupled), Field(max_length=0)] = ()
+    warm_start: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
     confirmation: Confirmation = Confirmation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     output: str = "runs"
@@ -364,8 +364,6 @@ def _one_line(error: ValidationError, document: Mapping[str, Any]) -> str:
     if first["type"] == "missing":
         return f"{key}: missing; it is required"
     message = first["msg"].removeprefix("Value error, ")
-    if key == "warm_start":
-        message = "warm starts are not available yet; leave it empty"
     if not first["loc"] or isinstance(first["input"], dict | BaseModel):
         return f"{key}: {message}" if key else message
     return f"{key}: {first['input']!r}: {message[0].lower()}{message[1:]}"

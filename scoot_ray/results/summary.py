@@ -50,6 +50,10 @@ def summarise(
         "objectives": [{"metric": one.metric, "direction": one.direction} for one in problem.objectives],
         "slos": list(study.slos),
         "budget": {"observations": study.budget.observations, "spent": len(log.searched)},
+        "warm_start": [
+            {"study": past.name, "observations": len(past.observations), "similarity": past.similarity}
+            for past in resolved.pasts
+        ],
         "outcomes": _outcomes(log),
         "pof_threshold": threshold(log.searched),
         "default": _named(log, Origin.DEFAULT),

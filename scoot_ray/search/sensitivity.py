@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -142,8 +143,8 @@ def curve(space: SearchSpace, model: Model, points: Sequence[Config], parameter:
 def _average(model: Model, x: FloatArray) -> FloatArray:
     """Mean, low and high end of the cost averaged over x (n, c): the average of a GP is a Gaussian."""
     mean, covariance = model.surrogate.joint(x)
-    middle, std = float(np.mean(mean)), float(np.sqrt(max(np.mean(covariance), 0.0)))
-    reach = float(norm.ppf(1 - _TAIL)) * std
+    middle, variance = float(np.mean(mean)), float(np.mean(covariance))
+    reach = float(norm.ppf(1 - _TAIL)) * sqrt(max(variance, 0.0))
     return np.array([middle, middle - reach, middle + reach])
 
 
