@@ -118,10 +118,11 @@ def _importance_table(objective: Mapping[str, Any]) -> Table:
     for name in ("parameter", "share of variance", "90% interval", "", "from → to", "metric on average"):
         table.add_column(name)
     for one in objective["importance"]:
+        verdict = one["verdict"]
         low, high = one["interval_90"]
         bar = "█" * round(_BAR * one["share"])
-        row = [one["parameter"], f"{bar} {one['share']:.0%}".strip(), f"{low:.0%} – {high:.0%}", one["verdict"]]
-        table.add_row(*row, *_curve_cells(curves.get(one["parameter"])), style=_STYLES[one["verdict"]])
+        row = [one["parameter"], f"{bar} {one['share']:.0%}".strip(), f"{low:.0%} – {high:.0%}", verdict]
+        table.add_row(*row, *_curve_cells(curves.get(one["parameter"])), style=_STYLES[verdict])
     return table
 
 
@@ -130,11 +131,15 @@ def _curve_cells(curve: Mapping[str, Any] | None) -> tuple[str, str]:
         return "", ""
     values, mean = curve["values"], curve["mean"]
     ends = f"{_plain(values[0])} → {_plain(values[-1])}"
-    return ends, f"{sparkline(mean)} {mean[0]:.4g} → {mean[-1]:.4g}"
+    return ends, f"{sparkline(mean)} {_figure(mean[0])} → {_figure(mean[-1])}"
 
 
 def _plain(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def sparkline(values: Sequence[float]) -> str:

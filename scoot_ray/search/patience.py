@@ -1,6 +1,6 @@
 """Whether a search has found what it will find, from the problem and what was observed: a resumed run agrees.
 
-Costs y are compared as the GPs see them, on a log scale where all values are positive; the noise is the GPs' own.
+Costs are compared as the GPs see them, on a log scale where all values are positive; the noise is the GPs' own, or 2%.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from scoot_ray.search.tuner import suggest
 
 _LUCK = 1.645 * sqrt(2)  # noise standard deviations by which two runs of one configuration differ in 1 of 20 cases
 _SUGGESTED = frozenset({Origin.MODEL, Origin.TOP_UP})
+_LEAST_NOISE = 0.02  # relative: what a quiet machine's runs differ by, where few measurements let the GPs see none
 _TENTH = 0.1
 
 
@@ -83,7 +84,7 @@ def _improved(
     beliefs = believe(problem, history, "log", with_slos=False)
     if not before or not after or beliefs is None:
         return bool(after)
-    noise = np.array([model.surrogate.noise for model in beliefs.objectives])
+    noise = np.maximum([model.surrogate.noise for model in beliefs.objectives], _changes(beliefs, _LEAST_NOISE))
     old = standardised(problem, beliefs.objectives, [one.costs for one in before])
     new = standardised(problem, beliefs.objectives, [one.costs for one in after]) + _LUCK * noise
     dominated = np.any(np.all(old[None] <= new[:, None], axis=2), axis=1)
@@ -101,19 +102,19 @@ def expected_gain(problem: Problem, history: Sequence[Observation], seed: int) -
     if beliefs is None or not len(beliefs.incumbents) or not suggested or suggested[0].origin is not Origin.MODEL:
         return None
     improvement = float(np.exp(beliefs.improvement(problem.space.encode_all([suggested[0].config]))[0]))
-    tenths = np.array([_tenth(model, best) for model, best in zip(beliefs.objectives, _best(beliefs), strict=True)])
+    tenths = _changes(beliefs, _TENTH)
     if len(tenths) == 1:
         return improvement * _TENTH / float(tenths[0])
     return improvement / max(hypervolume(beliefs.incumbents, beliefs.reference), float(np.prod(tenths)))
 
 
-def _best(beliefs: Beliefs) -> FloatArray:
-    """The least cost reached in each objective (m,)."""
-    return np.asarray(np.min(beliefs.incumbents, axis=0))
+def _changes(beliefs: Beliefs, share: float) -> FloatArray:
+    """What a change of each objective by a share of its best is in standardised costs (m,)."""
+    best = np.min(beliefs.incumbents, axis=0)
+    return np.array([_change(model, z, share) for model, z in zip(beliefs.objectives, best, strict=True)])
 
 
-def _tenth(model: Model, z: float) -> float:
-    """What a change of the metric by 10% is in standardised costs, at a cost z."""
+def _change(model: Model, z: float, share: float) -> float:
     if model.target.unit == "log":
-        return float(np.log1p(_TENTH)) / model.target.spread
-    return _TENTH * abs(float(model.target.metric(np.array(z)))) / model.target.spread or 1.0
+        return float(np.log1p(share)) / model.target.spread
+    return share * abs(float(model.target.metric(np.array(z)))) / model.target.spread or share

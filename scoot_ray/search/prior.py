@@ -1,8 +1,8 @@
 """The prior mean that other studies' surfaces make for the GPs here.
 
 A history is believed as far as its surface explains what is measured here: its share of the prior is the posterior
-probability, among all histories and none, that costs here are its surface plus a smooth remainder. So a misleading one
-fades with the first measurements that speak against it.
+probability, among all histories and none, that costs here are its surface plus a smooth remainder and mostly in its
+order. So a misleading one fades with the first measurements that speak against it.
 
 x (n, c) features of this problem's space · z (n,) standardised costs observed here
 """
@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.spatial.distance import cdist
+from scipy.stats import kendalltau
 
 from scoot_ray.search.problem import Earlier, Problem
 from scoot_ray.search.space import FloatArray
@@ -25,6 +26,7 @@ from scoot_ray.search.trial import Measured
 _FEWEST = 5  # measurements that make a surface
 _SLOPES = ((0.5, 0.25), (1.0, 0.5), (1.5, 0.25))  # how much steeper a surface may be here, and how likely that is
 _LENGTH = 0.2  # of the square root of the features: the length scale that the GPs' prior prefers
+_AGREEING = 0.8  # share of pairs that a surface that holds here puts in the right order
 _NOISE = 0.02  # share of the remainder's variance
 _FREEDOM = 1.0  # observations that the prior scale of the remainder, 1, counts for
 
@@ -75,11 +77,28 @@ def _shares(
     if similarity <= 0:
         return np.zeros(len(candidates))
     chances = np.array([chance for *_, chance in candidates])
-    evidence = [_log_evidence(x, z - factor * surface.surrogate.predict(x)[0]) for surface, factor, _ in candidates]
+    shifts = [factor * surface.surrogate.predict(x)[0] for surface, factor, _ in candidates]
+    evidence = np.array([_log_evidence(x, z - shift) + _log_order(shift, z) for shift in shifts])
     with np.errstate(divide="ignore"):  # a chance of 0 is meant to give -inf
-        log_share = np.log(similarity * chances / np.sum(chances)) + np.array(evidence)
+        log_share = np.log(similarity * chances / np.sum(chances)) + evidence
         none = np.log(1.0 - similarity) + _log_evidence(x, z)
     return np.asarray(np.exp(log_share - np.logaddexp.reduce(np.append(log_share, none))))
+
+
+def _log_order(there: FloatArray, here: FloatArray) -> float:
+    """How much likelier the order of the costs is if a surface holds here than by chance, as a logarithm.
+
+    The rank-weighting idea of Feurer, Letham, Hutter and Bakshy (2018): pairs put in the same order speak for the
+    surface, others against it. Of n costs the pairs count as n - 1, since they are not independent. It sees what the
+    evidence does not: near its own winners, a misleading surface differs from the truth by no more than a smooth
+    remainder would explain.
+    """
+    if len(here) < 2:
+        return 0.0
+    same = (1 + kendalltau(there, here).statistic) / 2
+    if np.isnan(same):  # all are equal
+        return 0.0
+    return float((len(here) - 1) * (same * np.log(_AGREEING / 0.5) + (1 - same) * np.log((1 - _AGREEING) / 0.5)))
 
 
 @lru_cache(maxsize=64)

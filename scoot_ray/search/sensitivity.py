@@ -56,7 +56,7 @@ class Importance:
 class Curve:
     """Partial dependence: the metric at each value of a parameter, averaged over all else, with a 90% band.
 
-    The average is geometric where the metric is modelled on a log scale.
+    The band is the model's uncertainty of the average, which is geometric where the metric is modelled on a log scale.
     """
 
     parameter: str
@@ -123,21 +123,24 @@ def _draws(model: Model, x: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def curve(space: SearchSpace, model: Model, points: Sequence[Config], parameter: Parameter) -> Curve | None:
-    """Partial dependence (Friedman 2001) on one parameter over the points; None where hardly any may be moved."""
-    rows: list[tuple[Value, FloatArray]] = []
-    for value in _grid(parameter):
-        moved = [{**point, parameter.name: value} for point in points]
-        allowed = [config for config in moved if space.allows(config)]
-        if len(allowed) >= _FEWEST_PAIRS:
-            rows.append((value, _average(model, space.features(space.encode_all(allowed)))))
-    if len(rows) < 2:
+    """Partial dependence (Friedman 2001) on one parameter; None where hardly any of the points may be moved.
+
+    All values are averaged over the same points, those at which each of them is allowed, so that nothing but the
+    parameter differs between them. For that, values that few points allow are left out.
+    """
+    values = list(_grid(parameter))
+    allowed = np.array([[space.allows({**point, parameter.name: value}) for point in points] for value in values])
+    while len(values) > 1 and np.sum(np.all(allowed, axis=0)) < _FEWEST_PAIRS:
+        rarest = int(np.argmin(np.sum(allowed, axis=1)))
+        values.pop(rarest)
+        allowed = np.delete(allowed, rarest, axis=0)
+    if len(values) < 2:
         return None
-    z = np.array([row for _, row in rows])
-    metric = model.target.metric(z)
+    common = [point for point, everywhere in zip(points, np.all(allowed, axis=0), strict=True) if everywhere]
+    moved = [space.encode_all([{**point, parameter.name: value} for point in common]) for value in values]
+    metric = model.target.metric(np.array([_average(model, space.features(u)) for u in moved]))
     low, high = np.sort(metric[:, 1:], axis=1).T.tolist()  # where more is better, the ends change places
-    return Curve(
-        parameter.name, tuple(value for value, _ in rows), tuple(metric[:, 0].tolist()), tuple(low), tuple(high)
-    )
+    return Curve(parameter.name, tuple(values), tuple(metric[:, 0].tolist()), tuple(low), tuple(high))
 
 
 def _average(model: Model, x: FloatArray) -> FloatArray:
