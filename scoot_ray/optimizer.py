@@ -6,7 +6,6 @@ from scoot_ray import confirm
 from scoot_ray.log import Log
 from scoot_ray.resolve import Resolved
 from scoot_ray.search import Trial, suggest
-from scoot_ray.study import ExpectedGain
 
 
 class SearchOptimizer:
@@ -53,6 +52,5 @@ def stopped_early(resolved: Resolved, log: Log) -> str | None:
     # Torch takes seconds to import, and a run without patience needs none of it here.
     from scoot_ray.search.patience import Patience, out_of_patience  # noqa: PLC0415  # see above
 
-    gain = wanted.expected_gain if isinstance(wanted, ExpectedGain) else None
-    patience = Patience(None if isinstance(wanted, ExpectedGain) else wanted, gain)
+    patience = Patience(wanted.observations, wanted.expected_gain)
     return out_of_patience(resolved.problem, patience, log.searched, resolved.study.seed)

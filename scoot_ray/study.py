@@ -216,20 +216,31 @@ class ParameterSpec(_Section):
         return value
 
 
-class ExpectedGain(_Section):
-    """Stop once the model expects less than this share from its best suggestion."""
+class Patience(_Section):
+    """When the search ends early: after so many suggestions without an improvement, or by what is expected of the next.
 
-    expected_gain: Annotated[float, Field(gt=0.0, lt=1.0)]
+    A number alone stands for ``observations``.
+    """
+
+    observations: PositiveInt | None = None
+    expected_gain: Annotated[float | None, Field(gt=0.0, lt=1.0)] = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.observations is None and self.expected_gain is None:
+            raise ValueError("give a number of observations, or expected_gain")
+        return self
+
+
+def _patience(value: object) -> object:
+    return {"observations": value} if isinstance(value, int) else value
 
 
 class Budget(_Section):
-    """How much may be spent. The default configuration counts; confirmation and failures of ours do not.
-
-    ``patience`` ends the search early: after so many suggestions without an improvement, or by what is expected.
-    """
+    """How much may be spent. The default configuration counts; confirmation and failures of ours do not."""
 
     observations: PositiveInt = 30
-    patience: PositiveInt | ExpectedGain | None = None
+    patience: Annotated[Patience | None, BeforeValidator(_patience)] = None
     gpu_hours: PositiveFloat | None = None
     deadline: Annotated[datetime | None, BeforeValidator(_moment)] = None
 

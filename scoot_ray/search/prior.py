@@ -9,7 +9,6 @@ x (n, c) features of this problem's space · z (n,) standardised costs observed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,6 +26,7 @@ _FEWEST = 5  # measurements that make a surface
 _SLOPES = ((0.5, 0.25), (1.0, 0.5), (1.5, 0.25))  # how much steeper a surface may be here, and how likely that is
 _LENGTH = 0.2  # of the square root of the features: the length scale that the GPs' prior prefers
 _AGREEING = 0.8  # share of pairs that a surface that holds here puts in the right order
+_LEAST_SHARE = 0.01
 _NOISE = 0.02  # share of the remainder's variance
 _FREEDOM = 1.0  # observations that the prior scale of the remainder, 1, counts for
 
@@ -56,33 +56,32 @@ class Prior:
 def fit_prior(
     problem: Problem, metric: str, shape: Shape, sign: float, target: Target, x: FloatArray, z: FloatArray
 ) -> Prior:
-    """Weigh the other studies' surfaces of a metric by how well they explain z at x."""
+    """Weigh the other studies' surfaces of a metric by how well they explain z at x; what hardly counts is dropped."""
     surfaces = [(_surface(one, metric, shape, sign), one.similarity) for one in problem.earlier]
-    known = [(surface, similarity) for surface, similarity in surfaces if surface is not None]
-    candidates = [
-        (surface, slope * _unit(surface.target, target), likely * similarity)
-        for surface, similarity in known
-        for slope, likely in _SLOPES
-    ]
-    shares = _shares(x, z, candidates, max((similarity for _, similarity in known), default=0.0))
-    return Prior(
-        tuple((surface, factor * share) for (surface, factor, _), share in zip(candidates, shares, strict=True))
-    )
+    known = [(surface, similarity) for surface, similarity in surfaces if surface is not None and similarity > 0]
+    if not known:
+        return Prior(())
+    shifts = np.array([_unit(surface.target, target) * surface.surrogate.predict(x)[0] for surface, _ in known])
+    similarities = np.array([similarity for _, similarity in known])
+    shares = _shares(x, z, shifts, similarities / np.sum(similarities) * np.max(similarities))
+    factors = shares @ [slope for slope, _ in _SLOPES]
+    kept = np.flatnonzero(np.sum(shares, axis=1) >= _LEAST_SHARE)
+    return Prior(tuple((known[i][0], float(factors[i]) * _unit(known[i][0].target, target)) for i in kept))
 
 
-def _shares(
-    x: FloatArray, z: FloatArray, candidates: Sequence[tuple[Surface, float, float]], similarity: float
-) -> FloatArray:
-    """The posterior probability of each surface, factor and chance; what is missing to 1 is that of none of them."""
-    if similarity <= 0:
-        return np.zeros(len(candidates))
-    chances = np.array([chance for *_, chance in candidates])
-    shifts = [factor * surface.surrogate.predict(x)[0] for surface, factor, _ in candidates]
-    evidence = np.array([_log_evidence(x, z - shift) + _log_order(shift, z) for shift in shifts])
+def _shares(x: FloatArray, z: FloatArray, shifts: FloatArray, chances: FloatArray) -> FloatArray:
+    """The posterior probabilities (k, slopes) of surfaces with values (k, n) at x, probable a priori by ``chances``.
+
+    What is missing to 1, before and after, is the probability that none of them holds here.
+    """
+    steepness = [slope for slope, _ in _SLOPES]
+    evidence = np.array([[_log_evidence(x, z - slope * shift) for slope in steepness] for shift in shifts])
+    order = np.array([[_log_order(shift, z)] for shift in shifts])
+    prior = np.log(chances)[:, None] + np.log([likely for _, likely in _SLOPES])
     with np.errstate(divide="ignore"):  # a chance of 0 is meant to give -inf
-        log_share = np.log(similarity * chances / np.sum(chances)) + evidence
-        none = np.log(1.0 - similarity) + _log_evidence(x, z)
-    return np.asarray(np.exp(log_share - np.logaddexp.reduce(np.append(log_share, none))))
+        none = np.log(max(1.0 - float(np.sum(chances)), 0.0)) + _log_evidence(x, z)
+    logs = prior + evidence + order
+    return np.asarray(np.exp(logs - np.logaddexp.reduce(np.append(logs, none))))
 
 
 def _log_order(there: FloatArray, here: FloatArray) -> float:

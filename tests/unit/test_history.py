@@ -27,7 +27,7 @@ from scoot_ray.results.explained import explain_document, print_explanation, spa
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Measured, Origin
-from scoot_ray.study import Budget, Confirmation, ExpectedGain, StudyError, read_study
+from scoot_ray.study import Budget, Confirmation, Patience, StudyError, read_study
 from scoot_ray.sweep import run_inline
 from scoot_ray.tune import tune
 from tests.fakes import FakeEvaluator, Never, Silent, problem, study
@@ -142,8 +142,8 @@ def tuned(plan: Resolved, folder: Path) -> Log:
     return tune(plan.study, log, SearchOptimizer(plan), evaluator, journal, Never(), Silent())
 
 
-@pytest.mark.parametrize("patience", [4, ExpectedGain(expected_gain=0.05)])
-def test_a_search_that_finds_nothing_more_is_confirmed_early(tmp_path: Path, patience: int | ExpectedGain) -> None:
+@pytest.mark.parametrize("patience", [Patience(observations=4), Patience(expected_gain=0.1)])
+def test_a_search_that_finds_nothing_more_is_confirmed_early(tmp_path: Path, patience: Patience) -> None:
     settled = study(
         budget=Budget(observations=60, patience=patience), confirmation=Confirmation(finalists=1, arrival_orders=2)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_a_new_point_of_the_front_is_an_improvement() -> None:
 def around(goal: Problem, evaluate: Callable[[Config], Metrics | None], reach: float) -> list[Observation]:
     """The default, and suggestions within ``reach`` of (0.6, 0.3)."""
     places = [(x, y) for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0)]
-    configs = [PLANE.default or {}, *({"a": 0.6 + reach * x, "b": 0.3 + reach * y} for x, y in places)]
+    configs = [goal.space.default or {}, *({"a": 0.6 + reach * x, "b": 0.3 + reach * y} for x, y in places)]
     origins = [Origin.DEFAULT, *[Origin.MODEL] * len(places)]
     return [observe(i, c, origin, evaluate(c)) for i, (c, origin) in enumerate(zip(configs, origins, strict=True))]
 
@@ -108,7 +109,8 @@ def test_what_is_expected_falls_as_a_search_closes_in() -> None:
 
 
 def test_of_two_objectives_it_is_hypervolume() -> None:
-    goal = Problem(PLANE, [Objective("mean_ttft_ms"), Objective("mean_tpot_ms")])
+    slow = replace(PLANE, default={"a": 0.5, "b": 1.0})
+    goal = Problem(slow, [Objective("mean_ttft_ms"), Objective("mean_tpot_ms")])
 
     def measured(config: Config) -> Metrics:
         a, b = float(config["a"]), float(config["b"])

@@ -87,16 +87,14 @@ def test_winners_follow_the_default_and_the_baseline() -> None:
 
 def test_a_related_service_saves_most_of_the_search() -> None:
     problem = warm(TAIL, [taken_in(PLANE, "other", elsewhere(slower), 0.6, same_engine=False)])
-    cold = [best(study("scoot", TAIL, bowl, 6, seed=seed)) for seed in range(3)]
-    warmed = [best(study("scoot", problem, bowl, 6, seed=seed)) for seed in range(3)]
-    assert max(warmed) < 1100
-    assert np.mean(warmed) <= np.mean(cold)
+    cold, warmed = (best(study("scoot", goal, bowl, 6, seed=0)) for goal in (TAIL, problem))
+    assert warmed < 1100
+    assert warmed < cold
 
 
 def test_a_misleading_one_costs_a_few_observations() -> None:
     problem = warm(TAIL, [taken_in(PLANE, "other", elsewhere(upside_down), 0.9, same_engine=True)])
-    for seed in range(3):
-        assert best(study("scoot", problem, bowl, 20, seed=seed)) < 1100
+    assert best(study("scoot", problem, bowl, 20, seed=0)) < 1100
 
 
 @pytest.mark.parametrize(("there", "believed"), [(slower, True), (upside_down, False)])
