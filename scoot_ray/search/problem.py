@@ -13,7 +13,6 @@ from scoot_ray.search.objectives import SLO, Objective, gain, pareto
 from scoot_ray.search.space import FloatArray, SearchSpace
 from scoot_ray.search.trial import Config, Failed, Measured, Metrics, Observation, Origin
 
-_LEAST_DRAWN = 2  # points that no history has chosen
 _WORSE = 0.1  # a failed default stands in the reference 10% worse than the worst that ran
 
 
@@ -73,17 +72,6 @@ class Problem:
         if baseline is not None and baseline != default:
             leads.append((baseline, Origin.BASELINE))
         return tuple(leads)
-
-    @property
-    def sample(self) -> int:
-        """How many points are tried before the models are asked: as many as dimensions.
-
-        With other studies' histories, their winners and a third as many: enough to see whether a history holds here
-        at all, since what lies near its winners cannot tell.
-        """
-        if not self.earlier:
-            return self.space.dimension
-        return len(self.winners) + max(_LEAST_DRAWN, self.space.dimension // 3)
 
     def costs(self, metrics: Metrics) -> FloatArray | None:
         """The objectives as costs (m,); None where one was not measured."""

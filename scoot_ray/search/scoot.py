@@ -25,6 +25,7 @@ from scoot_ray.search.targets import Shape
 from scoot_ray.search.transfer import lessons
 from scoot_ray.search.trial import Config, Observation, Origin
 
+_LEAST_DRAWN = 2  # points that no history has chosen
 _LEAST_POF = 1e-3  # a forest's 0 of a hundred trees is no proof
 _BEST = 4  # observations, by each objective, whose neighbours are searched
 
@@ -89,13 +90,30 @@ def propose(settings: Settings, situation: Situation, n: int) -> tuple[Suggestio
     problem = situation.problem
     # Observations of other studies, which were not submitted here, shorten the initial sample.
     known = max(situation.submitted, len(situation.tried))
-    initial = len(problem.leads()) + problem.sample - known
+    initial = len(problem.leads()) + _sample(settings, situation) - known
     chosen = _drawn(settings, situation, min(n, max(initial, 0)), Origin.INITIAL)
     if len(chosen) < n:
         chosen += _modelled(settings, situation.after(chosen), n - len(chosen))
     if len(chosen) < n:
         chosen += _drawn(settings, situation.after(chosen), n - len(chosen), Origin.TOP_UP)
     return chosen
+
+
+def _sample(settings: Settings, situation: Situation) -> int:
+    """How many points are tried before the models are asked: as many as dimensions (paper, section IV-A).
+
+    With other studies' histories it is their winners and a few: enough to see whether any of them holds here. Where
+    none does, the sample is made up to the usual size.
+    """
+    problem = situation.problem
+    usual, least = problem.space.dimension, len(problem.winners) + max(_LEAST_DRAWN, problem.space.dimension // 3)
+    tried = len(situation.tried) - len(problem.leads())
+    if not problem.earlier or least >= usual or tried >= usual:
+        return usual
+    if tried < least:
+        return least
+    beliefs = _beliefs(settings, situation)
+    return least if beliefs is not None and any(model.prior.surfaces for model in beliefs.objectives) else usual
 
 
 def _drawn(settings: Settings, situation: Situation, n: int, origin: Origin) -> tuple[Suggestion, ...]:
@@ -116,14 +134,22 @@ def _drawn(settings: Settings, situation: Situation, n: int, origin: Origin) -> 
 def _modelled(settings: Settings, situation: Situation, n: int) -> tuple[Suggestion, ...]:
     """Up to n points that the models promise most of; none while nothing was measured."""
     problem = situation.problem
-    shape = settings.one_objective if len(problem.objectives) == 1 else settings.two_objectives
-    greedy = settings.batch == "greedy"
-    beliefs = believe(problem, situation.history, shape, with_slos=greedy)
+    beliefs = _beliefs(settings, situation)
     if beliefs is None:
         return ()
     forest = fit_forest(problem.space, lessons(problem, situation.history), situation.seed)
-    configs = _greedy(situation, beliefs, forest, n) if greedy else _ensemble(settings, situation, beliefs, forest, n)
+    configs = (
+        _greedy(situation, beliefs, forest, n)
+        if settings.batch == "greedy"
+        else _ensemble(settings, situation, beliefs, forest, n)
+    )
     return tuple(Suggestion(config, Origin.MODEL) for config in configs)
+
+
+def _beliefs(settings: Settings, situation: Situation) -> Beliefs | None:
+    problem = situation.problem
+    shape = settings.one_objective if len(problem.objectives) == 1 else settings.two_objectives
+    return believe(problem, situation.history, shape, with_slos=settings.batch == "greedy")
 
 
 def _ensemble(settings: Settings, situation: Situation, beliefs: Beliefs, forest: Forest, n: int) -> Sequence[Config]:

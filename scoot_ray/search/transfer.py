@@ -61,11 +61,14 @@ def warm(problem: Problem, earlier: Sequence[Earlier]) -> Problem:
 
 
 def _winners(problem: Problem, one: Earlier) -> Iterator[Config]:
-    """What was best there by this problem's objectives, best first, made to keep the known constraints here."""
-    for observation in recommend(problem, (*one.history, *one.beyond)):
-        repaired = _repaired(problem.space, observation.trial.config)
-        if repaired is not None:
-            yield repaired
+    """What was best there by this problem's objectives, front by front, made to keep the known constraints here."""
+    left = [*one.history, *one.beyond]
+    while best := recommend(problem, left):
+        for observation in best:
+            repaired = _repaired(problem.space, observation.trial.config)
+            if repaired is not None:
+                yield repaired
+        left = [o for o in left if all(o is not taken for taken in best)]
 
 
 def _shared(space: SearchSpace, config: Config) -> dict[str, Value]:

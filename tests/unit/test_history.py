@@ -84,6 +84,14 @@ def test_another_run_s_winners_come_first(tmp_path: Path, document: dict[str, An
     ]
 
 
+def test_validate_says_what_a_study_starts_from(tmp_path: Path, document: dict[str, Any], run: RunFolder) -> None:
+    next_study(tmp_path, document, run)
+    done = CliRunner().invoke(main, ["validate", str(tmp_path / "study.yaml")])
+    assert done.exit_code == 0, done.output
+    assert "warm start: small: " in done.stdout
+    assert "similarity 0.90; its failures count here" in done.stdout
+
+
 def test_a_run_keeps_what_it_was_started_from(tmp_path: Path, document: dict[str, Any], run: RunFolder) -> None:
     plan = next_study(tmp_path, document, run)
     folder = create(plan)

@@ -78,11 +78,31 @@ def test_winners_are_few_allowed_distinct_and_new(seed: int, similarity: float) 
 
 def test_winners_follow_the_default_and_the_baseline() -> None:
     problem = warm(TAIL, [taken_in(PLANE, "other", elsewhere(slower), 0.6, same_engine=False)])
-    first = suggest("random", problem, (), (), 3, 0, 0)
-    assert [s.origin for s in first] == [Origin.DEFAULT, Origin.WARM_START, Origin.INITIAL]
-    told = [observe(i, s.config, s.origin, bowl(s.config)) for i, s in enumerate(first[:2])]
-    following = suggest("scoot", problem, told, (), 3, 0, 2)
-    assert [s.origin for s in following] == [Origin.INITIAL, Origin.INITIAL, Origin.MODEL]
+    first = suggest("random", problem, (), (), 5, 0, 0)
+    assert [s.origin for s in first] == [Origin.DEFAULT, *[Origin.WARM_START] * 3, Origin.INITIAL]
+    ranked = sorted(elsewhere(slower), key=lambda o: best([o]) if isinstance(o.outcome, Measured) else np.inf)
+    assert [s.config for s in first[1:4]] == [o.trial.config for o in ranked[:3]]
+    told = [observe(i, s.config, s.origin, bowl(s.config)) for i, s in enumerate(first[:4])]
+    assert [s.origin for s in suggest("scoot", problem, told, (), 2, 0, 4)] == [Origin.MODEL, Origin.MODEL]
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_sample_is_short_only_while_a_history_holds_here(sign: float) -> None:
+    def here(config: Config) -> Metrics:
+        return {"p95_e2el_ms": 1e5 / float(config["max_num_seqs"]) * (2.0 if config["enable_prefix_caching"] else 1.0)}
+
+    goal = Problem(ENGINE, [Objective("p95_e2el_ms")])
+    rng = np.random.default_rng(3)
+    configs = [ENGINE.decode(rng.random(ENGINE.dimension)) for _ in range(20)]
+    there = [
+        observe(i, c, Origin.MODEL, {"p95_e2el_ms": here(c)["p95_e2el_ms"] ** sign}) for i, c in enumerate(configs)
+    ]
+    problem = warm(goal, [taken_in(ENGINE, "other", there, 0.6, same_engine=False)])
+    origins = [o.trial.origin for o in study("scoot", problem, here, 9, seed=0)]
+    winners = len(problem.winners)
+    assert origins[: 1 + winners] == [Origin.DEFAULT, *[Origin.WARM_START] * winners]
+    drawn = origins.count(Origin.INITIAL)
+    assert drawn == 2 if sign > 0 else drawn > 2
 
 
 def test_a_related_service_saves_most_of_the_search() -> None:
