@@ -23,6 +23,7 @@ from scoot_ray.cluster.pool import RayPool
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.cluster.simulated import SimulatedPool
 from scoot_ray.environment import environment_of
+from scoot_ray.history import KEPT, pasts_to_json
 from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
 from scoot_ray.problem import goodput_limits, rate_slos
@@ -107,6 +108,8 @@ def create(resolved: Resolved) -> RunFolder:
     document = resolved.study.model_dump(mode="json", exclude_none=True)
     try:
         folder.write_text("study.yaml", yaml.safe_dump(document, sort_keys=False))
+        if resolved.pasts:
+            folder.write_json(KEPT, pasts_to_json(resolved.pasts))
     except OSError as error:
         raise RunError(f"output: {folder.path}: cannot be written: {error.strerror}") from error
     return folder

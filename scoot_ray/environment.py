@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
 from scoot_ray import __version__
+from scoot_ray.history import traffic_of
 from scoot_ray.resolve import Resolved
 
 
@@ -19,5 +21,6 @@ def environment_of(resolved: Resolved) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: metadata.version(name) for name in packages},
         "trace_sha256": resolved.trace.sha256,
+        "traffic": asdict(traffic_of(resolved.study, resolved.trace.requests)),
         "engine_python": resolved.study.engine.python,
     }

@@ -81,7 +81,7 @@ class Journal:
         for event in self.events():
             self._next_seq = event.seq + 1
             if event.type == "submitted":
-                log = log.with_trial(_trial(event.data))
+                log = log.with_trial(trial_from_json(event.data))
             elif event.type == "observed":
                 log = log.with_observation(observation_from_json(event.data, log.trials))
             elif event.type == "started":
@@ -173,6 +173,11 @@ def trial_to_json(trial: Trial) -> dict[str, Any]:
     }
 
 
+def trial_from_json(data: Mapping[str, Any]) -> Trial:
+    """Read back what trial_to_json wrote."""
+    return Trial(data["id"], data["config"], Origin(data["origin"]), tuple(data["orders"]))
+
+
 def observation_to_json(observation: Observation) -> dict[str, Any]:
     """An observation as JSON, its trial by id alone."""
     return {
@@ -211,10 +216,6 @@ def _outcome(data: Mapping[str, Any]) -> Outcome:
     if "bounded" in data:
         return Bounded({name: (low, high) for name, (low, high) in data["bounded"].items()}, data["reason"])
     return Failed(FailureKind(data["failed"]), data["detail"])
-
-
-def _trial(data: Mapping[str, Any]) -> Trial:
-    return Trial(data["id"], data["config"], Origin(data["origin"]), tuple(data["orders"]))
 
 
 def _read(path: Path) -> Event:

@@ -55,6 +55,11 @@ class Log:
         return tuple(seen for seen in self.observations if seen.trial.origin is Origin.CONFIRMATION)
 
     @property
+    def confirming(self) -> bool:
+        """Whether the confirmation has begun, and so the search is over."""
+        return any(trial.origin is Origin.CONFIRMATION for trial in self.trials)
+
+    @property
     def held_s(self) -> float:
         """Seconds that all evaluations together have held their resources."""
         return self.lost_s + sum(seen.held_s for seen in self.observations)

@@ -12,10 +12,13 @@ class SearchOptimizer:
     """Suggestions and confirmation as functions of the log. It remembers nothing between calls."""
 
     def __init__(self, resolved: Resolved) -> None:
+        self._resolved = resolved
         self._study, self._problem = resolved.study, resolved.problem
 
     def suggest(self, log: Log, count: int) -> tuple[Trial, ...]:
-        """At most ``count`` new search trials, with ids that continue the log's."""
+        """At most ``count`` new search trials, with ids that continue the log's; none once the search is over."""
+        if self._over(log):
+            return ()
         suggestions = suggest(
             self._study.tuner,
             self._problem,
@@ -33,3 +36,21 @@ class SearchOptimizer:
     def confirm(self, log: Log, count: int) -> tuple[Trial, ...]:
         """At most ``count`` new confirmation trials."""
         return confirm.next_trials(self._problem, self._study.confirmation, log, count)
+
+    def _over(self, log: Log) -> bool:
+        """Whether patience has run out; once confirmed, the search is not taken up again."""
+        if self._study.budget.patience is None:
+            return False
+        return log.confirming or stopped_early(self._resolved, log) is not None
+
+
+def stopped_early(resolved: Resolved, log: Log) -> str | None:
+    """Why the search ended before its budget was spent, by ``budget.patience``; None where it did not."""
+    wanted = resolved.study.budget.patience
+    if wanted is None or len(log.searched) >= resolved.study.budget.observations:
+        return None
+    # Torch takes seconds to import, and a run without patience needs none of it here.
+    from scoot_ray.search.patience import Patience, out_of_patience  # noqa: PLC0415  # see above
+
+    patience = Patience(wanted.observations, wanted.expected_gain)
+    return out_of_patience(resolved.problem, patience, log.searched, resolved.study.seed)

@@ -7,7 +7,7 @@ starts.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -15,12 +15,13 @@ from typing import TypeVar
 from scoot_ray.engine.catalogue import EngineFlags, EngineNotFound, available_flags
 from scoot_ray.engine.presets import Preset, vllm_0_4_2, vllm_installed
 from scoot_ray.estimate import warnings
+from scoot_ray.history import Past, read_pasts, traffic_of
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.formats import read_trace
 from scoot_ray.load.selection import fit, window
 from scoot_ray.load.trace import Trace
 from scoot_ray.problem import build_problem, max_model_len, space_specs
-from scoot_ray.search import Problem, TunerError, require_tuner
+from scoot_ray.search import Problem, TunerError, require_tuner, usable, warm
 from scoot_ray.simulation import service_of
 from scoot_ray.simulator.fitted import BadCalibration
 from scoot_ray.simulator.models import UnknownModel
@@ -34,7 +35,8 @@ _Text = TypeVar("_Text", str, str | None)
 class Resolved:
     """A study with all it refers to.
 
-    ``warnings`` are lines for its author; ``switches`` the engine's flags that have no ``--no-`` form.
+    ``warnings`` are lines for its author; ``switches`` the engine's flags that have no ``--no-`` form; ``pasts`` what
+    was read of the studies it starts from.
     """
 
     study: Study
@@ -42,6 +44,7 @@ class Resolved:
     trace: Trace
     warnings: tuple[str, ...] = ()
     switches: tuple[str, ...] = ()
+    pasts: tuple[Past, ...] = ()
 
 
 def resolve(study: Study, where: Path) -> Resolved:
@@ -60,7 +63,9 @@ def resolve(study: Study, where: Path) -> Resolved:
     trace = _trace(study, where)
     flags = _engine_flags(study, where)
     problem = build_problem(study, _preset(study, flags, where), where)
-    said = [*trace.notes, *warnings(study, problem)]
+    pasts = read_pasts(study, traffic_of(study, trace.requests), where) if study.warm_start else ()
+    problem = warm(problem, [past.taken_in(problem.space) for past in pasts])
+    said = [*trace.notes, *warnings(study, problem), *_useless(problem)]
     if flags is None:
         said.append(f"engine.python: {study.engine.python}: not on this machine, so the engine's flags are not checked")
     else:
@@ -72,7 +77,16 @@ def resolve(study: Study, where: Path) -> Resolved:
         trace,
         tuple(said),
         tuple(sorted(flags.switches)) if flags else (),
+        pasts,
     )
+
+
+def _useless(problem: Problem) -> Iterator[str]:
+    """Lines about other studies that can teach nothing here."""
+    for one in problem.earlier:
+        if not usable(problem, one.history) and not usable(problem, one.beyond):
+            wanted = " and ".join(objective.metric for objective in problem.objectives)
+            yield f"warm_start: {one.name}: no configuration was measured on {wanted} there; it teaches nothing"
 
 
 def _absolute(study: Study, where: Path) -> Study:
@@ -83,7 +97,9 @@ def _absolute(study: Study, where: Path) -> Study:
     engine = study.engine.model_copy(update={**paths, "hardware": hardware})
     workload = study.workload.model_copy(update={"trace": _path(study.workload.trace, where)})
     output = str(Path(study.output).absolute())
-    return study.model_copy(update={"engine": engine, "workload": workload, "output": output})
+    earlier = tuple(_path(path, where) for path in study.warm_start)
+    changes = {"engine": engine, "workload": workload, "output": output, "warm_start": earlier}
+    return study.model_copy(update=changes)
 
 
 def _path(text: _Text, where: Path) -> _Text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class RunFolder:
                 if document["config"] == dict(trial.config):
                     yield observation_from_json(document, trials)
 
-    def write_json(self, name: str, document: Mapping[str, Any]) -> None:
+    def write_json(self, name: str, document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
         """Write one of the run's own documents."""
         write(self.path / name, _encode(document))
 
@@ -88,5 +88,5 @@ def write(path: Path, content: bytes) -> None:
     aside.replace(path)
 
 
-def _encode(document: Mapping[str, Any]) -> bytes:
+def _encode(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> bytes:
     return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()

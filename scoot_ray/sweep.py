@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from scoot_ray.environment import environment_of
+from scoot_ray.history import KEPT, pasts_to_json
 from scoot_ray.journal import Journal
 from scoot_ray.log import Log
 from scoot_ray.optimizer import SearchOptimizer
@@ -84,6 +85,8 @@ def run_inline(resolved: Resolved, folder: RunFolder) -> Mapping[str, Any]:
         if not journal.finished:
             document = resolved.study.model_dump(mode="json", exclude_none=True)
             folder.write_text("study.yaml", yaml.safe_dump(document, sort_keys=False))
+            if resolved.pasts:
+                folder.write_json(KEPT, pasts_to_json(resolved.pasts))
             environment = environment_of(resolved)
             folder.write_json("environment.json", environment)
             problem = resolved.problem

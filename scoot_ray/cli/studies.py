@@ -41,7 +41,7 @@ def validate(study: Path, as_json: bool) -> None:
     """Check STUDY in full, print it as resolved, and estimate what it will cost. Nothing is started."""
     from scoot_ray.results.plan import plan_document, print_plan  # noqa: PLC0415 - --help stays quick
 
-    resolved = _resolve(study)
+    resolved = resolve_or_refuse(study)
     if as_json:
         click.echo(json.dumps(plan_document(resolved), indent=2))
     else:
@@ -68,7 +68,7 @@ def tune(study: Path, as_json: bool, ray_address: str | None, dashboard: bool) -
 @_running_options
 def resume(run: Path, as_json: bool, ray_address: str | None, dashboard: bool) -> None:
     """Go on with RUN, the folder of a run that was stopped. Nothing measured is measured again."""
-    folder = _run_folder(run)
+    folder = run_folder(run)
     _run(_startable(folder.study), folder, as_json, ray_address, dashboard)
 
 
@@ -81,8 +81,8 @@ def status(run: Path, as_json: bool) -> None:
     from scoot_ray.results.summary import summarise  # noqa: PLC0415 - the same
     from scoot_ray.results.tables import print_result  # noqa: PLC0415 - the same
 
-    folder = _run_folder(run)
-    resolved = _resolve(folder.study)
+    folder = run_folder(run)
+    resolved = resolve_or_refuse(folder.study)
     journal = Journal(folder.journal)
     try:
         log, complete = journal.replay(), journal.finished
@@ -96,7 +96,8 @@ def status(run: Path, as_json: bool) -> None:
         print_result(console(sys.stdout), document)
 
 
-def _resolve(study: Path) -> Resolved:
+def resolve_or_refuse(study: Path) -> Resolved:
+    """The study of a file, checked against the world; what is wrong with it ends the command."""
     from scoot_ray.resolve import resolve  # noqa: PLC0415 - --help stays quick
     from scoot_ray.study import StudyError, read_study  # noqa: PLC0415 - the same
 
@@ -110,7 +111,7 @@ def _startable(study: Path) -> Resolved:
     """The same, with every secret at hand that the engine will need."""
     from scoot_ray.study import StudyError  # noqa: PLC0415 - --help stays quick
 
-    resolved = _resolve(study)
+    resolved = resolve_or_refuse(study)
     try:
         resolved.study.engine.environment(os.environ)
     except StudyError as error:
@@ -158,7 +159,8 @@ def _exit_code(outcome: Outcome) -> int:
     return DONE if outcome.result["complete"] and outcome.result["recommended"] is not None else FAILED
 
 
-def _run_folder(path: Path) -> RunFolder:
+def run_folder(path: Path) -> RunFolder:
+    """The folder of a run; anything else ends the command."""
     from scoot_ray.run_folder import RunFolder  # noqa: PLC0415 - --help stays quick
 
     folder = RunFolder(path)

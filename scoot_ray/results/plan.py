@@ -34,6 +34,11 @@ def print_plan(console: Console, resolved: Resolved) -> None:
     requests = f"{document['requests_in_trace']} requests in the trace"
     minutes = f"about {max(1.0, cost.time_s / 60):.0f} minutes"
     console.print(f"{requests}; at most {cost.engine_starts} {_starts(resolved)}, {minutes}{gpu}")
+    for past in resolved.pasts:
+        console.print(
+            f"warm start: {past.name}: {len(past.observations)} observations, similarity {past.similarity:.2f}; "
+            f"its failures {'count' if past.same_engine else 'do not count'} here"
+        )
     for warning in resolved.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"))
 

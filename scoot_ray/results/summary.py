@@ -10,6 +10,7 @@ from typing import Any
 from scoot_ray.engine.flags import merged, serve_command
 from scoot_ray.engine.launch import replicas
 from scoot_ray.log import Log
+from scoot_ray.optimizer import stopped_early
 from scoot_ray.resolve import Resolved
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
 from scoot_ray.verdict import Change, Standing, Verdict, standings, survivors, verdict
@@ -26,6 +27,7 @@ def summarise(
     today. Without a confirmation it is the best of the search, marked ``confirmed: false``.
     """
     study, problem = resolved.study, resolved.problem
+    early = stopped_early(resolved, log) if complete else None
     decided = verdict(problem, study.confirmation, log)
     found = standings(problem, study.confirmation, log)
     best = recommend(problem, log.searched)
@@ -36,7 +38,7 @@ def summarise(
         "tuner": study.tuner,
         "seed": study.seed,
         "complete": complete,
-        "reason": reason,
+        "reason": f"stopped early: {early}" if early else reason,
         "engine": {name: circumstances.get(name) for name in ("engine_version", "max_model_len", "replicas")},
         "trace": {
             "source": resolved.trace.source,
@@ -48,6 +50,10 @@ def summarise(
         "objectives": [{"metric": one.metric, "direction": one.direction} for one in problem.objectives],
         "slos": list(study.slos),
         "budget": {"observations": study.budget.observations, "spent": len(log.searched)},
+        "warm_start": [
+            {"study": past.name, "observations": len(past.observations), "similarity": past.similarity}
+            for past in resolved.pasts
+        ],
         "outcomes": _outcomes(log),
         "pof_threshold": threshold(log.searched),
         "default": _named(log, Origin.DEFAULT),

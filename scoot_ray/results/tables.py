@@ -30,6 +30,8 @@ def _parts(result: Mapping[str, Any]) -> list[RenderableType]:
     parts += [Text(f"warning: {warning}", style="yellow") for warning in result["warnings"]]
     if not result["complete"]:
         parts.append(Text(f"Stopped: {result['reason']}", style="yellow"))
+    elif result["reason"].startswith("stopped early"):
+        parts.append(Text(f"The search {result['reason']}."))
     if result["recommended"] is None:
         return [*parts, Text("No configuration could be measured; see the trials' logs.", style="red")]
     parts.append(_comparison(result))

@@ -18,8 +18,9 @@ from scoot_ray.search.feasibility import threshold
 from scoot_ray.search.metrics import METRICS, is_metric
 from scoot_ray.search.objectives import PRESETS, SLO, Objective, hypervolume, pareto, preset
 from scoot_ray.search.parameters import Boolean, Choice, Float, Integer, Parameter
-from scoot_ray.search.problem import Problem, Suggestion, recommend, reference
+from scoot_ray.search.problem import Earlier, Problem, Suggestion, recommend, reference, usable
 from scoot_ray.search.space import SearchSpace
+from scoot_ray.search.transfer import taken_in, warm
 from scoot_ray.search.trial import (
     Bounded,
     Config,
@@ -46,6 +47,7 @@ __all__ = [
     "Config",
     "Constraint",
     "ConstraintError",
+    "Earlier",
     "Failed",
     "FailureKind",
     "Float",
@@ -76,5 +78,8 @@ __all__ = [
     "reference",
     "require_tuner",
     "suggest",
+    "taken_in",
     "threshold",
+    "usable",
+    "warm",
 ]

@@ -13,6 +13,7 @@ from scipy.special import log_ndtr
 
 from scoot_ray.search import acquisition
 from scoot_ray.search.objectives import SLO
+from scoot_ray.search.prior import Prior, fit_prior
 from scoot_ray.search.problem import Problem, reference_costs, usable
 from scoot_ray.search.space import FloatArray, SearchSpace
 from scoot_ray.search.surrogate import Surrogate, fit
@@ -24,11 +25,21 @@ _UNBOUNDED = (-np.inf, np.inf)
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One metric's GP, with the map from the metric to its target."""
+    """One metric's GP, with the map from the metric to its target and the prior mean that it is fitted around."""
 
     metric: str
     target: Target
     surrogate: Surrogate
+    prior: Prior
+
+    def predict(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and standard deviation (n,) of the standardised cost at features x (n, c)."""
+        mean, std = self.surrogate.predict(x)
+        return mean + self.prior(x), std
+
+    def conditioned(self, x: FloatArray, z: FloatArray) -> Model:
+        """The model with the costs z (k,) at x (k, c) added to its data."""
+        return replace(self, surrogate=self.surrogate.conditioned(x, z - self.prior(x)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ class Beliefs:
     def predict(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Means and standard deviations (n, m) of the objectives' costs at u (n, d)."""
         x = self.space.features(u)
-        predicted = [model.surrogate.predict(x) for model in self.objectives]
+        predicted = [model.predict(x) for model in self.objectives]
         return np.column_stack([mean for mean, _ in predicted]), np.column_stack([std for _, std in predicted])
 
     def ensemble(self, u: FloatArray, parallel: int) -> FloatArray:
@@ -94,7 +105,7 @@ class Beliefs:
     def _log_probability_of_slos(self, x: FloatArray) -> FloatArray:
         total = np.zeros(len(x))
         for ceiling in self.ceilings:
-            mean, std = ceiling.model.surrogate.predict(x)
+            mean, std = ceiling.model.predict(x)
             total += log_ndtr((ceiling.limit - mean) / std)
         return total
 
@@ -109,7 +120,7 @@ class Beliefs:
         x = self.space.features(u)
         keep = np.ones(len(configs), dtype=bool)
         for ceiling in self.ceilings:
-            keep &= ceiling.model.surrogate.predict(x)[0] <= ceiling.limit
+            keep &= ceiling.model.predict(x)[0] <= ceiling.limit
         means, _ = self.predict(u)
         learnt = self.bounded(configs, [{}] * len(configs))
         return replace(learnt, incumbents=np.vstack([self.incumbents, means[keep]]))
@@ -136,21 +147,21 @@ def believe(problem: Problem, history: Sequence[Observation], shape: Shape, *, w
     if reference is None:
         return None
     measured = [(one.observation.trial.config, one.metrics) for one in ran]
-    objectives = tuple(_fit(problem.space, measured, o.metric, shape, o.sign) for o in problem.objectives)
+    objectives = tuple(_fit(problem, measured, o.metric, shape, o.sign) for o in problem.objectives)
     meeting = [one for one in ran if not with_slos or problem.meets_slos(one.metrics)]
     beliefs = Beliefs(
         problem.space,
         objectives,
         _ceilings(problem, history, shape) if with_slos else (),
-        _standardised(problem, objectives, [one.costs for one in meeting]),
-        _standardised(problem, objectives, [reference])[0],
+        standardised(problem, objectives, [one.costs for one in meeting]),
+        standardised(problem, objectives, [reference])[0],
         len(history),
     )
     ended = [(o.trial.config, o.outcome.bounds) for o in history if isinstance(o.outcome, Bounded)]
     return beliefs.bounded([config for config, _ in ended], [bounds for _, bounds in ended])
 
 
-def _standardised(problem: Problem, models: Sequence[Model], costs: Sequence[FloatArray]) -> FloatArray:
+def standardised(problem: Problem, models: Sequence[Model], costs: Sequence[FloatArray]) -> FloatArray:
     """Costs (k, m) in the metrics' units -> (k, m) as the models see them."""
     table = np.array(costs).reshape(len(costs), len(models))
     columns = [m.target(o.sign * c) for m, o, c in zip(models, problem.objectives, table.T, strict=True)]
@@ -168,21 +179,21 @@ def _ceilings(problem: Problem, history: Sequence[Observation], shape: Shape) ->
     for slo in slos:
         known = [(config, metrics) for config, metrics in measured if slo.metric in metrics]
         if known:
-            model = _fit(problem.space, known, slo.metric, shape, 1.0 if slo.is_ceiling else -1.0)
+            model = _fit(problem, known, slo.metric, shape, 1.0 if slo.is_ceiling else -1.0)
             ceilings.append(Ceiling(model, float(model.target(np.array(slo.limit)))))
     return tuple(ceilings)
 
 
-def _fit(
-    space: SearchSpace, measured: Sequence[tuple[Config, Metrics]], metric: str, shape: Shape, sign: float
-) -> Model:
+def _fit(problem: Problem, measured: Sequence[tuple[Config, Metrics]], metric: str, shape: Shape, sign: float) -> Model:
+    space = problem.space
     values = np.array([metrics[metric] for _, metrics in measured])
     target = fit_target(values, shape, sign)
-    x = space.features(space.encode_all([config for config, _ in measured]))
-    return Model(metric, target, fit(x, target(values), space.numeric_features))
+    x, z = space.features(space.encode_all([config for config, _ in measured])), target(values)
+    prior = fit_prior(problem, metric, shape, sign, target, x, z)
+    return Model(metric, target, fit(x, z - prior(x), space.numeric_features), prior)
 
 
 def _learn(model: Model, x: FloatArray, bounds: Sequence[Mapping[str, tuple[float, float]]]) -> Model:
     ends = np.sort(model.target(np.array([b.get(model.metric, _UNBOUNDED) for b in bounds])), axis=1)
-    mean, _ = model.surrogate.predict(x)
-    return replace(model, surrogate=model.surrogate.conditioned(x, np.clip(mean, ends[:, 0], ends[:, 1])))
+    mean, _ = model.predict(x)
+    return model.conditioned(x, np.clip(mean, ends[:, 0], ends[:, 1]))

@@ -17,9 +17,28 @@ _WORSE = 0.1  # a failed default stands in the reference 10% worse than the wors
 _BEST = 4  # observations, by each objective, whose neighbours are searched
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Earlier:
+    """What another study has observed, its configurations put into ``space`` (see ``transfer.taken_in``).
+
+    ``beyond`` are observations at values that this space does not have, moved to the nearest that it has: a hint what
+    to try, no more. ``similarity`` in [0, 1] is how far its service is like this one before anything was seen here.
+    Its failures count here only where ``same_engine``: the same engine, model and hardware.
+    """
+
+    name: str
+    space: SearchSpace
+    history: tuple[Observation, ...]
+    beyond: tuple[Observation, ...]
+    similarity: float
+    same_engine: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A space, one or two objectives, SLOs, and the configuration that runs today (``baseline``), if any.
+
+    ``earlier`` are other studies' histories and ``winners`` what was best in them: see ``transfer.warm``.
 
     Raises:
         ObjectiveError: not one or two objectives, one twice, or an error rate outside [0, 1].
@@ -31,6 +50,8 @@ class Problem:
     slos: Sequence[SLO] = ()
     baseline: Config | None = None
     max_error_rate: float = 0.01
+    earlier: Sequence[Earlier] = ()
+    winners: Sequence[Config] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))

@@ -22,8 +22,10 @@ from scoot_ray.search.sampling import covering
 from scoot_ray.search.situation import Situation, sobol_points, staged
 from scoot_ray.search.space import FloatArray
 from scoot_ray.search.targets import Shape
+from scoot_ray.search.transfer import lessons
 from scoot_ray.search.trial import Config
 
+_LEAST_DRAWN = 2  # points that no history has chosen
 _LEAST_POF = 1e-3  # a forest's 0 of a hundred trees is no proof
 
 
@@ -50,8 +52,25 @@ SCOOT = Settings(design="covering", batch="greedy", one_objective="log", two_obj
 
 def propose(settings: Settings, situation: Situation, n: int) -> tuple[Suggestion, ...]:
     """Up to n suggestions beyond the default and the baseline; fewer only where the space is exhausted."""
-    sample = len(situation.problem.leads()) + situation.problem.space.dimension
+    sample = len(situation.problem.leads()) + _sample(settings, situation)
     return staged(situation, n, sample, partial(_modelled, settings), partial(_drawn, settings))
+
+
+def _sample(settings: Settings, situation: Situation) -> int:
+    """How many points are tried before the models are asked: as many as dimensions (paper, section IV-A).
+
+    With other studies' histories it is their winners and a few: enough to see whether any of them holds here. Where
+    none does, the sample is made up to the usual size.
+    """
+    problem = situation.problem
+    usual, least = problem.space.dimension, len(problem.winners) + max(_LEAST_DRAWN, problem.space.dimension // 3)
+    tried = len(situation.tried) - len(problem.leads())
+    if not problem.earlier or least >= usual or tried >= usual:
+        return usual
+    if tried < least:
+        return least
+    beliefs = _beliefs(settings, situation)
+    return least if beliefs is not None and any(model.prior.surfaces for model in beliefs.objectives) else usual
 
 
 def _drawn(settings: Settings, situation: Situation, n: int) -> Sequence[Config]:
@@ -71,15 +90,19 @@ def _drawn(settings: Settings, situation: Situation, n: int) -> Sequence[Config]
 def _modelled(settings: Settings, situation: Situation, n: int) -> Sequence[Config]:
     """Up to n points that the models promise most of; none while nothing was measured."""
     problem = situation.problem
-    shape = settings.one_objective if len(problem.objectives) == 1 else settings.two_objectives
-    greedy = settings.batch == "greedy"
-    beliefs = believe(problem, situation.history, shape, with_slos=greedy)
+    beliefs = _beliefs(settings, situation)
     if beliefs is None:
         return ()
-    forest = fit_forest(problem.space, situation.history, situation.seed)
-    if greedy:
+    forest = fit_forest(problem.space, lessons(problem, situation.history), situation.seed)
+    if settings.batch == "greedy":
         return _greedy(situation, beliefs, forest, n)
     return _ensemble(settings, situation, beliefs, forest, n)
+
+
+def _beliefs(settings: Settings, situation: Situation) -> Beliefs | None:
+    problem = situation.problem
+    shape = settings.one_objective if len(problem.objectives) == 1 else settings.two_objectives
+    return believe(problem, situation.history, shape, with_slos=settings.batch == "greedy")
 
 
 def _ensemble(settings: Settings, situation: Situation, beliefs: Beliefs, forest: Forest, n: int) -> Sequence[Config]:

@@ -61,6 +61,31 @@ class Surrogate:
                 stds.append(posterior.variance.squeeze(-1).clamp_min(_SMALLEST_STD**2).sqrt().numpy())
         return (np.concatenate(means), np.concatenate(stds)) if means else (np.empty(0), np.empty(0))
 
+    def joint(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean (n,) and covariance (n, n) of the noise-free costs at x (n, c) taken together."""
+        with quiet(), torch.no_grad():
+            posterior = self.model.posterior(torch.from_numpy(np.array(x)))
+            covariance = posterior.distribution.covariance_matrix.numpy()
+            return np.array(posterior.mean.squeeze(-1).numpy()), np.array(covariance)
+
+    @property
+    def noise(self) -> float:
+        """The learnt standard deviation of an observation around the cost."""
+        return float(self.model.likelihood.noise.detach().sqrt().item())
+
+    def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
+        """For each observation, mean and standard deviation (n,) predicted for it from the others alone.
+
+        Hyperparameters are those fitted to all (Rasmussen and Williams 2006, equation 5.12).
+        """
+        with quiet(), torch.no_grad():
+            inputs = self.model.transform_inputs(torch.from_numpy(np.array(self.x)))
+            prior = self.model.forward(inputs)
+            covariance, mean = prior.covariance_matrix.numpy(), prior.mean.numpy()
+        inverse = np.linalg.inv(covariance + self.noise**2 * np.eye(len(self.z)))
+        variance = 1.0 / np.diag(inverse)
+        return self.z - inverse @ (self.z - mean) * variance, np.sqrt(variance)
+
     def conditioned(self, x: FloatArray, z: FloatArray) -> Surrogate:
         """The same GP, its hyperparameters kept, with the costs z (k,) at x (k, c) added to its data."""
         x, z = np.vstack([self.x, x]), np.append(self.z, z)

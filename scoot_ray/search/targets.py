@@ -29,6 +29,20 @@ class Target:
         """Metric values, in their own unit and of any shape, -> standardised costs of the same shape."""
         return self.sign * (self.bend(metric) - self.centre) / self.spread
 
+    @property
+    def unit(self) -> Literal["plain", "log"] | None:
+        """What a step of the bent metric is: of the metric itself, or of its logarithm; None for a power of it."""
+        if self.bend is _plain:
+            return "plain"
+        return "log" if isinstance(self.bend, partial) and self.bend.func is _log else None
+
+    def metric(self, z: FloatArray) -> FloatArray:
+        """The way back, from standardised costs to metric values; not of "power", which nothing needs back."""
+        bent = self.centre + self.sign * self.spread * z
+        if self.unit is None:
+            raise ValueError("a power-transformed target has no way back")
+        return np.asarray(np.exp(bent)) if self.unit == "log" else np.asarray(bent)
+
 
 def fit_target(metric: FloatArray, shape: Shape, sign: float) -> Target:
     """Choose the map from the values (n,) seen; ``sign`` is -1 where more is better.

@@ -52,6 +52,7 @@ class Origin(StrEnum):
 
     DEFAULT = "default"
     BASELINE = "baseline"
+    WARM_START = "warm_start"
     INITIAL = "initial"
     MODEL = "model"
     TOP_UP = "top_up"

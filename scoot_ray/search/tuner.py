@@ -40,8 +40,8 @@ def suggest(  # one call with all that it depends on
 
     ``history`` are the search's observations in the order they finished, ``pending`` the configurations in flight,
     ``submitted`` how many search trials there were so far (finished, failed by the configuration, or in flight).
-    The default comes first and the baseline second until they are among them. A function of its arguments alone: equal
-    ones give equal suggestions, and the process's random state is neither read nor moved.
+    The default comes first, the baseline second and other studies' winners next, until they are among them. A function
+    of its arguments alone: equal ones give equal suggestions, and the process's random state is neither read nor moved.
 
     Raises:
         TunerError: no such tuner, or its package is not installed.
@@ -49,7 +49,8 @@ def suggest(  # one call with all that it depends on
     require_tuner(tuner)
     counted = settled(history)
     seen = {problem.space.key(c) for c in (*(o.trial.config for o in counted), *pending)}
-    leads = [Suggestion(c, origin) for c, origin in problem.leads() if problem.space.key(c) not in seen][: max(n, 0)]
+    first = (*problem.leads(), *((config, Origin.WARM_START) for config in problem.winners))
+    leads = [Suggestion(c, origin) for c, origin in first if problem.space.key(c) not in seen][: max(n, 0)]
     wanted = n - len(leads)
     if wanted <= 0:
         return tuple(leads)

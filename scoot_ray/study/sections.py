@@ -211,11 +211,31 @@ class ParameterSpec(Section):
         return value
 
 
+class Patience(Section):
+    """When the search ends early: after so many suggestions without an improvement, or by what is expected of the next.
+
+    A number alone stands for ``observations``.
+    """
+
+    observations: PositiveInt | None = None
+    expected_gain: Annotated[float | None, Field(gt=0.0, lt=1.0)] = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.observations is None and self.expected_gain is None:
+            raise ValueError("give a number of observations, or expected_gain")
+        return self
+
+
+def _patience(value: object) -> object:
+    return {"observations": value} if isinstance(value, int) else value
+
+
 class Budget(Section):
     """How much may be spent. The default configuration counts; confirmation and failures of ours do not."""
 
     observations: PositiveInt = 30
-    patience: None = None
+    patience: Annotated[Patience | None, BeforeValidator(_patience)] = None
     gpu_hours: PositiveFloat | None = None
     deadline: Annotated[datetime | None, BeforeValidator(_moment)] = None
 
@@ -252,7 +272,7 @@ class Study(Section):
     constraints: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
     budget: Budget = Budget()
     parallelism: PositiveInt = 1
-    warm_start: Annotated[tuple[str, ...], BeforeValidator(_tupled), Field(max_length=0)] = ()
+    warm_start: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
     confirmation: Confirmation = Confirmation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     output: str = "runs"

@@ -30,7 +30,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert heavy.isdisjoint(done.stdout.split())
 
 
-@pytest.mark.parametrize("verb", ["validate", "tune", "resume", "status", "replay", "capacity"])
+@pytest.mark.parametrize("verb", ["validate", "tune", "resume", "status", "explain", "replay", "capacity"])
 def test_every_verb_has_help(verb: str) -> None:
     done = CliRunner().invoke(main, [verb, "--help"])
     assert done.exit_code == 0
@@ -53,6 +53,7 @@ def test_validate_prints_the_resolved_study_and_the_estimate(study: Path) -> Non
         (["tune", "missing.yaml"], "missing.yaml: cannot be read"),
         (["resume", "nowhere"], "nowhere: not the folder of a run"),
         (["status", "nowhere"], "nowhere: not the folder of a run"),
+        (["explain", "nowhere"], "nowhere: not the folder of a run"),
         (["replay", "--base-url", "http://127.0.0.1:9", "--model", "m", "--trace", "missing.jsonl"], "missing.jsonl"),
         (["replay", "--base-url", "ftp://x", "--model", "m", "--trace", "t"], "base_url: ftp://x"),
         (["replay", "--base-url", "http://x", "--model", "m", "--trace", "t", "--header", "secret"], "Name: value"),
