@@ -8,9 +8,7 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -21,34 +19,13 @@ from scoot_ray.log import Log
 from scoot_ray.search import TUNERS
 from scoot_ray.simulator.hardware import find_accelerator
 from scoot_ray.simulator.settings import Version
+from scoot_ray.study.base import Scalar, Section, StudyError, tupled, underscored
+from scoot_ray.study.space import SpaceSection
 
-Scalar = bool | int | float | str
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 MAX_RATE = "max_rate_under_slo"
-
-
-class StudyError(ValueError):
-    """The study cannot be used; the message is one line for its author."""
-
-
-class Section(BaseModel):
-    """What all sections have in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def _underscored(value: object) -> object:
-    """Engine parameters may be written with - or _."""
-    if isinstance(value, Mapping):
-        return {str(key).lstrip("-").replace("-", "_"): entry for key, entry in value.items()}
-    return value
-
-
-def _tupled(value: object) -> object:
-    """YAML has lists; frozen studies have tuples."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _moment(value: object) -> object:
@@ -81,13 +58,17 @@ class Hardware(Section):
 
 
 class Engine(Section):
-    """What serves the model, and how it is started. The last four go with kind ``simulated`` alone."""
+    """What serves the model, and how it is started. The last four go with kind ``simulated`` alone.
+
+    ``help`` names a recorded help text, for where the engine itself cannot be asked.
+    """
 
     kind: Literal["vllm", "simulated"] = "vllm"
     model: str = Field(min_length=1)
     python: str | None = None
-    args: Annotated[dict[str, Scalar], BeforeValidator(_underscored)] = {}
-    env: dict[str, str | FromEnvironment] = {}
+    help: str | None = None
+    args: Annotated[dict[str, Scalar], BeforeValidator(underscored)] = Field(default_factory=dict)
+    env: dict[str, str | FromEnvironment] = Field(default_factory=dict)
     start_timeout_s: PositiveFloat = 600.0
     hardware: Hardware | None = None
     version: Version | None = None
@@ -99,8 +80,9 @@ class Engine(Section):
         if self.kind == "simulated":
             if self.hardware is None:
                 raise ValueError("kind: simulated needs hardware, such as {accelerator: A100-80G, count: 2}")
-            if self.python is not None:
-                raise ValueError("python goes with kind: vllm; a simulated engine needs none")
+            for name in ("python", "help"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} goes with kind: vllm; a simulated engine needs none")
         else:
             for name in ("hardware", "version", "clock", "noise"):
                 if getattr(self, name) is not None:
@@ -140,7 +122,7 @@ class Resources(Section):
     gpus: Annotated[int, Field(ge=0)] = 0
     cpus: PositiveFloat = 1.0
     accelerator: str | None = None
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class Arrivals(Section):
@@ -191,24 +173,6 @@ class ObjectiveSpec(Section):
 
     metric: str
     direction: Literal["minimize", "maximize"]
-
-
-class ParameterSpec(Section):
-    """One parameter of the search space."""
-
-    type: Literal["integer", "float", "choice", "boolean"]
-    low: int | float | None = None
-    high: int | float | None = None
-    scale: Literal["linear", "log", "powers_of_two"] = "linear"
-    values: tuple[Scalar, ...] | None = None
-    default: Scalar | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _sequence(cls, value: object) -> object:
-        if isinstance(value, dict) and isinstance(value.get("values"), list):
-            return {**value, "values": tuple(value["values"])}
-        return value
 
 
 class Patience(Section):
@@ -264,15 +228,15 @@ class Study(Section):
     workload: Workload
     objectives: (
         Literal["throughput", "tail_latency", "interactive"]
-        | Annotated[tuple[ObjectiveSpec, ...], Field(min_length=1, max_length=2), BeforeValidator(_tupled)]
+        | Annotated[tuple[ObjectiveSpec, ...], Field(min_length=1, max_length=2), BeforeValidator(tupled)]
     )
-    slos: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
+    slos: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
     baseline: str | None = None
-    space: Literal["vllm", "vllm-0.4.2"] | Annotated[dict[str, ParameterSpec], BeforeValidator(_underscored)]
-    constraints: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
+    space: SpaceSection
+    constraints: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
     budget: Budget = Budget()
     parallelism: PositiveInt = 1
-    warm_start: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
+    warm_start: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
     confirmation: Confirmation = Confirmation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     output: str = "runs"
