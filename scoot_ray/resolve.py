@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from scoot_ray.engine.catalogue import EngineFlags, EngineNotFound, available_flags
-from scoot_ray.engine.presets import Preset, vllm_0_4_2, vllm_installed
+from scoot_ray.engine.help_text import flags_from_help
 from scoot_ray.estimate import warnings
 from scoot_ray.history import Past, read_pasts, traffic_of
 from scoot_ray.load.errors import LoadError
@@ -27,6 +27,7 @@ from scoot_ray.simulator.fitted import BadCalibration
 from scoot_ray.simulator.models import UnknownModel
 from scoot_ray.simulator.settings import NEWEST, flags_of
 from scoot_ray.study import FromEnvironment, Study, StudyError
+from scoot_ray.tunable import Tunables, cautions, tunables
 
 _Text = TypeVar("_Text", str, str | None)
 
@@ -36,7 +37,8 @@ class Resolved:
     """A study with all it refers to.
 
     ``warnings`` are lines for its author; ``switches`` the engine's flags that have no ``--no-`` form; ``pasts`` what
-    was read of the studies it starts from.
+    was read of the studies it starts from; ``tunables`` the named space with its reasons; ``engine_version`` is None
+    where the engine could not be asked.
     """
 
     study: Study
@@ -45,6 +47,8 @@ class Resolved:
     warnings: tuple[str, ...] = ()
     switches: tuple[str, ...] = ()
     pasts: tuple[Past, ...] = ()
+    tunables: Tunables | None = None
+    engine_version: str | None = None
 
 
 def resolve(study: Study, where: Path) -> Resolved:
@@ -62,10 +66,12 @@ def resolve(study: Study, where: Path) -> Resolved:
     study = _absolute(study, where)
     trace = _trace(study, where)
     flags = _engine_flags(study, where)
-    problem = build_problem(study, _preset(study, flags, where), where)
+    named = tunables(study, flags, trace.requests, where)
+    problem = build_problem(study, named.preset if named is not None else None, where)
     pasts = read_pasts(study, traffic_of(study, trace.requests), where) if study.warm_start else ()
     problem = warm(problem, [past.taken_in(problem.space) for past in pasts])
     said = [*trace.notes, *warnings(study, problem), *_useless(problem)]
+    said.extend(cautions(study, problem.space.names, trace.requests))
     if flags is None:
         said.append(f"engine.python: {study.engine.python}: not on this machine, so the engine's flags are not checked")
     else:
@@ -78,6 +84,8 @@ def resolve(study: Study, where: Path) -> Resolved:
         tuple(said),
         tuple(sorted(flags.switches)) if flags else (),
         pasts,
+        named,
+        flags.version if flags else None,
     )
 
 
@@ -90,7 +98,7 @@ def _useless(problem: Problem) -> Iterator[str]:
 
 
 def _absolute(study: Study, where: Path) -> Study:
-    paths = {"model": _path(study.engine.model, where), "python": _path(study.engine.python, where)}
+    paths = {name: _path(getattr(study.engine, name), where) for name in ("model", "python", "help")}
     hardware = study.engine.hardware
     if hardware is not None:
         hardware = hardware.model_copy(update={"calibration": _path(hardware.calibration, where)})
@@ -128,6 +136,8 @@ def _engine_flags(study: Study, where: Path) -> EngineFlags | None:
     """What the engine accepts; None where its Python is on the cluster's nodes but not here."""
     if study.engine.simulated:
         return _simulated_flags(study, where)
+    if study.engine.help is not None:
+        return _recorded_flags(Path(study.engine.help), where)
     python = study.engine.python
     if python is not None and not Path(python).exists():
         return None
@@ -136,6 +146,14 @@ def _engine_flags(study: Study, where: Path) -> EngineFlags | None:
         return available_flags(python, plain)
     except EngineNotFound as error:
         raise StudyError(f"{where}: engine.python: {error}") from error
+
+
+def _recorded_flags(file: Path, where: Path) -> EngineFlags:
+    """The same of a recorded help text."""
+    try:
+        return flags_from_help(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{where}: engine.help: {file}: {error}") from error
 
 
 def _simulated_flags(study: Study, where: Path) -> EngineFlags:
@@ -147,27 +165,6 @@ def _simulated_flags(study: Study, where: Path) -> EngineFlags:
     except BadCalibration as error:
         raise StudyError(f"{where}: engine.hardware.calibration: {error}") from error
     return flags_of(study.engine.version or NEWEST)
-
-
-def _preset(study: Study, flags: EngineFlags | None, where: Path) -> Preset | None:
-    """The space that ``space:`` names; None where it is a mapping."""
-    if not isinstance(study.space, str):
-        return None
-    if study.space == "vllm-0.4.2":
-        length = max_model_len(study)
-        if length is None:
-            raise StudyError(f"{where}: engine.args.max_model_len: missing; space vllm-0.4.2 needs it")
-        return vllm_0_4_2(study.gpus, length)
-    if flags is None:
-        raise StudyError(f"{where}: space: 'vllm' asks the engine, and engine.python {study.engine.python} is not here")
-    hardware = study.engine.hardware
-    accelerator = hardware.accelerator if hardware is not None else study.resources.accelerator
-    preset = vllm_installed(flags, study.gpus, accelerator)
-    if max_model_len(study) is not None:
-        return preset
-    # The engine alone knows the length; what then breaks the rule is refused by it, and learnt.
-    known = tuple(rule for rule in preset.constraints if "max_model_len" not in rule)
-    return replace(preset, constraints=known)
 
 
 def _check_names(flags: EngineFlags, names: Iterable[str], where: Path, simulated: bool) -> None:

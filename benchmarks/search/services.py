@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from scoot_ray.engine.presets import Preset, vllm_0_4_2, vllm_installed
+from benchmarks.search.space import vllm_0_32
+from scoot_ray.engine.presets import Preset, vllm_0_4_2
 from scoot_ray.search import SLO, Config, Problem, SearchSpace, preset
 from scoot_ray.simulator.boot import Machine
 from scoot_ray.simulator.hardware import find_accelerator
 from scoot_ray.simulator.models import find_model
 from scoot_ray.simulator.service import Service
-from scoot_ray.simulator.settings import Version, flags_of
+from scoot_ray.simulator.settings import Version
 
 Split: TypeAlias = Literal["dev", "judge"]
 Application: TypeAlias = Literal["sql", "bot", "cls", "rec"]
@@ -68,7 +69,7 @@ class Scenario:
     def _preset(self) -> Preset:
         if self.version == "0.4.2":
             return vllm_0_4_2(self.gpus, self.max_model_len)
-        return vllm_installed(flags_of(self.version), self.gpus, self.accelerator)
+        return vllm_0_32(self.gpus, self.accelerator)
 
 
 _7B, _13B = "Llama-2-7b-hf", "Llama-2-13b-hf"

@@ -20,7 +20,7 @@ from scoot_ray.engine.launch import engine_environment
 from scoot_ray.search.trial import Config, Value
 
 _INTROSPECT = Path(__file__).with_name("introspect.py")
-_DEADLINE_S = 120.0
+_DEADLINE_S = 300.0  # ten seconds on a quiet machine
 _LOCATE_S = 30.0
 _ROUND_NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kKmMgGtT])")
 _FORMAT = 2  # of the remembered files

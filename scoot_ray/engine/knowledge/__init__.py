@@ -8,6 +8,7 @@ from scoot_ray.engine.knowledge.circumstances import (
     memory_of,
     release_of,
 )
+from scoot_ray.engine.knowledge.renames import translated
 from scoot_ray.engine.knowledge.table import (
     Excluded,
     Included,
@@ -19,8 +20,11 @@ from scoot_ray.engine.knowledge.table import (
     range_of,
 )
 from scoot_ray.engine.knowledge.vllm import VLLM
+from scoot_ray.engine.knowledge.vllm_untouched import CHANGES_ANSWERS, MISLED_BY_SYNTHETIC_PROMPTS
 
 __all__ = [
+    "CHANGES_ANSWERS",
+    "MISLED_BY_SYNTHETIC_PROMPTS",
     "VLLM",
     "Circumstances",
     "Excluded",
@@ -36,4 +40,5 @@ __all__ = [
     "memory_of",
     "range_of",
     "release_of",
+    "translated",
 ]

@@ -146,7 +146,9 @@ def preemption(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
     """What the old engine did with a sequence it ran out of memory for."""
     if not old_engine(c):
         return LeaveOut("makes this release fall back to the old engine")
-    return Range(Choice("preemption_mode", ("recompute", "swap")), "recompute", "computed again, or kept in host memory")
+    return Range(
+        Choice("preemption_mode", ("recompute", "swap")), "recompute", "computed again, or kept in host memory"
+    )
 
 
 def cascade(c: Circumstances, flag: Flag) -> Range | LeaveOut:

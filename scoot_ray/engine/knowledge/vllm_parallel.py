@@ -35,7 +35,8 @@ def pipeline_parallel(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
     if c.release < _PIPELINES_FROM:
         return LeaveOut("this release does not have it for most models")
     if not c.slow_links:
-        return LeaveOut("pays where GPUs are joined by PCIe alone, which is not known of these")
+        known = "which is not known of these" if c.slow_links is None else "and these have faster links"
+        return LeaveOut(f"pays where PCIe alone joins the GPUs, {known}")
     sizes = [size for size in (1, 2, 4, 8) if size <= c.gpus and (c.model is None or c.model.layers % size == 0)]
     if len(sizes) < 2:
         return LeaveOut("the layers cannot be shared out evenly")

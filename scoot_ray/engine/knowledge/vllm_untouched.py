@@ -147,5 +147,11 @@ GROUPS: Mapping[str, str] = {
 }
 """For flags that are not listed, by the engine's own heading; every other heading says nothing."""
 
+MISLED_BY_SYNTHETIC_PROMPTS: Mapping[str, str] = {
+    **dict.fromkeys(_BY_REASON[SPECULATION], "what is guessed right hangs on the text"),
+    **dict.fromkeys((*_BY_REASON[ROUTING], "enable_expert_parallel"), "the load of the experts hangs on the text"),
+}
+"""Flags whose effect cannot be measured with made-up prompts, and why."""
+
 CHANGES_ANSWERS: frozenset[str] = frozenset({*_BY_REASON[ANSWERS], *_BY_REASON[SPECULATION]})
 """What needs a word of warning where a study asks for it."""

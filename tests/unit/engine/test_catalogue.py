@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scoot_ray.engine.catalogue import EngineFlags, EngineNotFound, Flag, available_flags
-from scoot_ray.engine.presets import Preset, vllm_0_4_2, vllm_installed
+from scoot_ray.engine.presets import Preset, vllm_0_4_2
 from scoot_ray.search.space import SearchSpace
 from scoot_ray.search.trial import Value
 
