@@ -95,7 +95,8 @@ class EngineFlags:
 
     def find(self, name: str) -> Flag | None:
         """The flag of this name, in either spelling."""
-        return next((flag for flag in self.flags if flag.name == canonical(name)), None)
+        wanted = canonical(name)
+        return next((flag for flag in self.flags if flag.name == wanted), None)
 
     def accepts(self, name: str) -> bool:
         """Whether the engine knows a parameter of this name, in either spelling."""

@@ -20,7 +20,7 @@ _ENTRY = re.compile(r"  (-\S.*?)(?:\s{2,}(\S.*))?$")
 _NAME = re.compile(r"(?<![\w-])--([A-Za-z][\w.-]*)")
 _CHOICES = re.compile(r"\{([^{}]*)\}")
 _DEFAULT = re.compile(r"\(default: (.*)\)\s*$", re.DOTALL)
-_RICH = re.compile(r"[\[{(<]|\w+\(")
+_RICH = re.compile(r"[\[{(<]|\w+\(|[A-Z]\w*\.[A-Z0-9_]+$")  # collections, objects, members of enumerations
 _PLAIN_HEADINGS = {"options", "optional arguments", "positional arguments", "usage"}
 _TEXT_OR_NOTHING = {"hf_token"}  # ``--x`` or ``--x TEXT``: all others of that form are booleans
 

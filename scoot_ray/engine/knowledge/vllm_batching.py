@@ -51,10 +51,10 @@ def max_num_seqs(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
     default, _ = server_defaults(c)
     if c.concurrency is None:
         high = 2048 if c.gpus else 512
-        return Range(Integer("max_num_seqs", 8, high, log=True), default, f"8 to {high}, on a logarithmic scale")
+        return Range(Integer("max_num_seqs", 8, high, scale="log"), default, f"8 to {high}, on a logarithmic scale")
     high = min(max(_power_of_two(2 * c.concurrency), 256), 2048)
     why = f"memory holds about {c.concurrency:.0f} requests of this trace at once; up to {high}"
-    return Range(Integer("max_num_seqs", 8, max(high, default), log=True), default, why)
+    return Range(Integer("max_num_seqs", 8, max(high, default), scale="log"), default, why)
 
 
 def max_num_batched_tokens(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
@@ -66,7 +66,7 @@ def max_num_batched_tokens(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
     if not always_chunks(c):
         high = max(high, min(_power_of_two(c.max_model_len or 0), 4 * most))  # whole prompts must fit in a step
     why = f"256 to {high}: four of the longest prompts (p99 {longest} tokens)" if longest else f"256 to {high}"
-    return Range(Integer("max_num_batched_tokens", 256, max(high, default), log=True), default, why)
+    return Range(Integer("max_num_batched_tokens", 256, max(high, default), scale="log"), default, why)
 
 
 def always_chunks(c: Circumstances) -> bool:
