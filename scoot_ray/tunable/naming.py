@@ -81,8 +81,12 @@ def _paper(study: Study, where: Path) -> Space:
 
 
 def _rules(study: Study, space: Space, circumstances: Circumstances) -> tuple[str, ...]:
-    """The engine's rules about at least one parameter, whose other names are known too."""
+    """The engine's rules about at least one parameter, whose other names are known too.
+
+    A longest sequence that the model says, and no argument, is written into them as a number.
+    """
     known = {*space.names, *constants_of(study, space.names)}
-    return tuple(
-        rule for rule in rules_among(known, circumstances.release) if Constraint(rule).names & set(space.names)
-    )
+    length = circumstances.max_model_len if "max_model_len" not in known else None
+    rules = rules_among(known if length is None else {*known, "max_model_len"}, circumstances.release)
+    ours = [rule for rule in rules if Constraint(rule).names & set(space.names)]
+    return tuple(ours if length is None else [rule.replace("max_model_len", str(length)) for rule in ours])

@@ -152,6 +152,12 @@ def test_rules_know_the_fixed_arguments(tmp_path: Path, document: dict[str, Any]
     assert space.violated(low) == ("max_num_batched_tokens >= max_num_seqs",)
 
 
+def test_the_model_s_own_length_is_written_into_the_rules(tmp_path: Path, document: dict[str, Any]) -> None:
+    engine = {"model": "Llama-2-13b-hf", "help": str(FOLDER / "vllm-0.4.2.txt")}
+    space = resolved(tmp_path, document, engine=engine).problem.space
+    assert "enable_chunked_prefill or max_num_batched_tokens >= 4096" in space.constraints
+
+
 @pytest.mark.parametrize("name", ["speculative-config", "enable-eplb"])
 def test_what_made_up_prompts_falsify_is_warned_of(tmp_path: Path, document: dict[str, Any], name: str) -> None:
     engine = {**document["engine"], "args": {"max-model-len": 4096, name: True}}

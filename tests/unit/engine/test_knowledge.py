@@ -170,9 +170,9 @@ def test_prefix_caching_is_searched_where_the_trace_can_tell(shared: float | Non
 
 
 def test_parallelism_follows_model_and_hardware() -> None:
-    h100 = {"accelerator": "H100", "memory_gib": 79.1, "model": LARGE}
+    h100: dict[str, Any] = {"accelerator": "H100", "memory_gib": 79.1, "model": LARGE}
     assert parameter(space_of("0.32.0", 8, **h100), "tensor_parallel_size") == Choice("tensor_parallel_size", (2, 4, 8))
-    a100 = {"accelerator": "A100-40G", "memory_gib": 39.4, "model": LARGE}
+    a100: dict[str, Any] = {"accelerator": "A100-40G", "memory_gib": 39.4, "model": LARGE}
     assert "do not fit in fewer GPUs" in why_not(space_of("0.32.0", 4, **a100), "tensor_parallel_size")
     odd = replace(SMALL, heads=14)
     assert parameter(space_of("0.32.0", 8, model=odd), "tensor_parallel_size") == Choice("tensor_parallel_size", (1, 2))
