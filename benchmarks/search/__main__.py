@@ -1,4 +1,4 @@
-"""``python -m benchmarks.search run | stops | speed | report | services``, from the repository's root. All simulated."""
+"""``python -m benchmarks.search run | stops | speed | report | services``, from the repository's root; simulated."""
 
 from __future__ import annotations
 
