@@ -57,9 +57,13 @@ def demands(comparison: Comparison) -> Iterator[Demand]:
 
 
 def bar(comparison: Comparison) -> list[str]:
-    """The table."""
-    rows = []
+    """The table; without rows where nothing of it was measured."""
+    rows, measured = [], False
     for demand in demands(comparison):
-        figures = paired(demand.subject, demand.other) or ["not measured", *[""] * (len(PAIRED) + 1)]
+        found = paired(demand.subject, demand.other)
+        measured = measured or found is not None
+        figures = found or ["not measured", *[""] * (len(PAIRED) + 1)]
         rows.append([demand.text, *figures, demand.verdict()])
-    return table([f"the bar for {comparison.subject}", "regret", "compared with", *PAIRED, "reached"], rows)
+    return table(
+        [f"the bar for {comparison.subject}", "regret", "compared with", *PAIRED, "reached"], rows if measured else []
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from scipy.stats import rankdata
 
 from benchmarks.search.cell import Cell, read_steps
 from benchmarks.search.services import SERVICES, Scenario
@@ -16,6 +17,7 @@ from scoot_ray.history import Traffic, likeness
 from scoot_ray.load.formats import read_trace
 from scoot_ray.load.traces.census import take_census
 from scoot_ray.search import Earlier, Measured, Observation, Problem, taken_in, warm
+from scoot_ray.search.space import FloatArray
 
 SOURCE_BUDGET = 30  # observations of each history
 _BEFORE = "scoot"  # what searched there, one trial at a time
@@ -29,8 +31,8 @@ _OTHER_MODEL: Mapping[str, tuple[str, float, bool]] = {
 }
 """By model: the one that served the application before, its share of today's rate, whether it needs all the GPUs."""
 
-Distortion: TypeAlias = Callable[[Sequence[Observation], int], Sequence[Observation]]
-"""From a history and a seed to what is told of it."""
+Distortion: TypeAlias = Callable[[Problem, Sequence[Observation], int], Sequence[Observation]]
+"""From a problem, a history and a seed to what is told of the history."""
 
 
 def relatives(scenario: Scenario) -> tuple[Scenario, Scenario]:
@@ -68,7 +70,8 @@ def _earlier(problem: Problem, cell: Cell, source: Cell, journals: Path) -> Earl
     history = [step.observation for step in read_steps(source.path(journals, ".jsonl"))[:SOURCE_BUDGET]]
     if len(history) < SOURCE_BUDGET:
         raise ValueError(f"{source}: its history has {len(history)} of {SOURCE_BUDGET} observations")
-    return taken_in(problem.space, there.name, WARM[cell.tuner](history, cell.seed), alike, same_engine=same)
+    distorted = WARM[cell.tuner](problem, history, cell.seed)
+    return taken_in(problem.space, there.name, distorted, alike, same_engine=same)
 
 
 @cache
@@ -78,33 +81,37 @@ def _traffic(scenario: Scenario) -> Traffic:
     return Traffic(census.inputs.mean, census.outputs.mean, shared, scenario.rate)
 
 
-def as_it_was(history: Sequence[Observation], _seed: int) -> Sequence[Observation]:
+def as_it_was(_problem: Problem, history: Sequence[Observation], _seed: int) -> Sequence[Observation]:
     """Nothing is distorted."""
     return history
 
 
-def opposite(history: Sequence[Observation], _seed: int) -> Sequence[Observation]:
-    """What was good is told to have been bad: each metric mirrored at its mean, on a log scale."""
-    measured = [o.outcome.metrics for o in history if isinstance(o.outcome, Measured)]
-    names = [name for name in (measured[0] if measured else ()) if all(m.get(name, 0.0) > 0 for m in measured)]
-    middle = {name: float(np.mean([np.log(m[name]) for m in measured])) for name in names}
-
-    def mirrored(observation: Observation) -> Observation:
-        if not isinstance(observation.outcome, Measured):
-            return observation
-        metrics = observation.outcome.metrics
-        turned = {name: float(np.exp(2 * middle[name] - np.log(metrics[name]))) for name in names}
-        return replace(observation, outcome=Measured({**metrics, **turned}))
-
-    return [mirrored(o) for o in history]
+def opposite(problem: Problem, history: Sequence[Observation], _seed: int) -> Sequence[Observation]:
+    """What was best is told to have been worst, and so on, by the mean rank over the objectives."""
+    ran = [(i, costs) for i, o in enumerate(history) if (costs := _costs(problem, o)) is not None]
+    if not ran:
+        return history
+    order = np.argsort(np.mean(rankdata([costs for _, costs in ran], axis=0), axis=1), kind="stable")
+    ranked = [ran[place][0] for place in order]
+    return _told_of(history, ranked, ranked[::-1])
 
 
-def shuffled(history: Sequence[Observation], seed: int) -> Sequence[Observation]:
+def shuffled(problem: Problem, history: Sequence[Observation], seed: int) -> Sequence[Observation]:
     """What was measured is told of other configurations among those that ran."""
-    ran = [index for index, o in enumerate(history) if isinstance(o.outcome, Measured)]
+    ran = [index for index, o in enumerate(history) if _costs(problem, o) is not None]
+    return _told_of(history, ran, np.random.default_rng(seed).permutation(ran).tolist())
+
+
+def _costs(problem: Problem, observation: Observation) -> FloatArray | None:
+    outcome = observation.outcome
+    return problem.costs(outcome.metrics) if isinstance(outcome, Measured) else None
+
+
+def _told_of(history: Sequence[Observation], to: Sequence[int], of: Sequence[int]) -> Sequence[Observation]:
+    """Outcomes changed about; failures stay where they were, since they are told of the same engine."""
     turned = list(history)
-    for index, other in zip(ran, np.random.default_rng(seed).permutation(ran), strict=True):
-        turned[index] = replace(history[index], outcome=history[int(other)].outcome)
+    for index, other in zip(to, of, strict=True):
+        turned[index] = replace(history[index], outcome=history[other].outcome)
     return turned
 
 

@@ -26,10 +26,22 @@ from benchmarks.search.services import SERVICES, Scenario
 from benchmarks.search.stopping import Stop, Stops, rule_ends, stops_table
 from benchmarks.search.tables import by_group, variants
 from benchmarks.search.variants import ABLATION, base, propose_next
-from scoot_ray.search import Failed, FailureKind, Measured, Observation, Origin, Problem, Trial
+from scoot_ray.search import (
+    Failed,
+    FailureKind,
+    Integer,
+    Measured,
+    Objective,
+    Observation,
+    Origin,
+    Problem,
+    SearchSpace,
+    Trial,
+)
 from scoot_ray.search.scoot import SCOOT, SCOOT_PAPER
 
 NAMED = {scenario.name: scenario for scenario in SERVICES}
+ONE = Problem(SearchSpace([Integer("n", 0, 100)]), [Objective("mean_ttft_ms")])
 BOTH = NAMED["bot-13b-2a10"].problem()
 
 
@@ -83,18 +95,18 @@ def test_relatives_can_be_tuned(scenario: Scenario) -> None:
 
 
 def test_an_opposite_history_turns_the_order_around_and_leaves_failures() -> None:
-    there = history(10.0, None, 1000.0, 100.0)
-    assert ttft_ms(opposite(there, 0)) == [pytest.approx(1000.0), None, pytest.approx(10.0), pytest.approx(100.0)]
-    assert opposite([], 0) == []
+    there = history(10.0, None, 1000.0, 100.0, 200.0)
+    assert ttft_ms(opposite(ONE, there, 0)) == [1000.0, None, 10.0, 200.0, 100.0]
+    assert opposite(ONE, [], 0) == []
 
 
 def test_a_shuffled_history_has_the_same_outcomes_elsewhere() -> None:
     there = history(*range(1, 20), None)
-    found = shuffled(there, 1)
+    found = shuffled(ONE, there, 1)
     assert [o.trial for o in found] == [o.trial for o in there]
     assert sorted(ttft_ms(found)[:-1], key=float) == ttft_ms(there)[:-1] != ttft_ms(found)[:-1]  # type: ignore[arg-type]  # none of these is None
     assert ttft_ms(found)[-1] is None
-    assert ttft_ms(found) == ttft_ms(shuffled(there, 1))
+    assert ttft_ms(found) == ttft_ms(shuffled(ONE, there, 1))
 
 
 def test_a_warm_start_is_told_of_its_relatives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
