@@ -65,18 +65,21 @@ def parallel_figure(comparison: Comparison, tuner: str, path: Path) -> None:
 def front_figure(results: Sequence[Result], sticks: Mapping[str, Yardstick], observations: int, path: Path) -> None:
     """A panel for each service with two objectives: the best known front, and each tuner's best over the seeds."""
     names = sorted({result.cell.scenario for result in results})
+    tuners = sorted({result.cell.tuner for result in results})
     figure, panels = _panels(len(names))
     for axes, name in zip(panels, names, strict=False):
         stick = sticks[name]
         for result in best_runs([one for one in results if one.cell.scenario == name], stick, observations):
             points = np.exp(front(stick, result.judgement.at(observations)))
-            axes.plot(points[:, 0], points[:, 1], marker="o", markersize=3, linewidth=1, label=result.cell.tuner)
+            tuner = result.cell.tuner
+            colour = f"C{tuners.index(tuner)}"
+            axes.plot(points[:, 0], points[:, 1], marker="o", markersize=3, linewidth=1, color=colour, label=tuner)
         known = np.exp(front(stick, stick.known))
         axes.plot(known[:, 0], known[:, 1], color="black", marker=".", linewidth=1.5, label="best known")
         first, second = (f"{objective.metric} / default's" for objective in stick.problem.objectives)
         axes.set(xlabel=first, ylabel=second, xscale="log", yscale="log")
         axes.set_title(f"{name}, {observations} observations, {_SIMULATED}")
-    panels[0].legend(fontsize="small")
+        axes.legend(fontsize="small")
     figure.savefig(path)
 
 
