@@ -15,7 +15,7 @@ from benchmarks.search.relatives import WARM
 from benchmarks.search.report import NothingToReport, write_report
 from benchmarks.search.services import SERVICES, Scenario
 from benchmarks.search.speed import measure_speed, speed_table
-from benchmarks.search.stopping import study_stops
+from benchmarks.search.stopping import NoRuns, study_stops
 from benchmarks.search.variants import ABLATION
 from scoot_ray.search import TUNERS
 
@@ -31,7 +31,7 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         return int(options.verb(options))
-    except (FolderInUse, OtherServices, NothingToReport) as error:
+    except (FolderInUse, NoRuns, OtherServices, NothingToReport) as error:
         print(error, file=sys.stderr)
         return _BAD_INPUT
     except KeyboardInterrupt:

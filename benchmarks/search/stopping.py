@@ -29,6 +29,10 @@ _GAINS = (0.05, 0.02, 0.01, 0.005)
 _TUNER = "scoot"  # whose models say what is to be expected
 
 
+class NoRuns(ValueError):  # noqa: N818 - says what is wrong
+    """The folder has no run that is long enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Where a rule ends a run, at the budget if never, and the noise-free metrics of what is recommended there."""
@@ -52,10 +56,13 @@ def study_stops(folder: Path, services: Sequence[str], seeds: int, budget: int, 
     """Read off the first seeds' runs, PD 1, what has not been yet; yield as they are done.
 
     Raises:
+        NoRuns: of these services and seeds.
         FolderInUse: by another run.
     """
     cells = [Cell(seed, 1, name, _TUNER) for seed in range(seeds) for name in services]
     there = [cell for cell in cells if len(read_steps(cell.path(folder / "cells", ".jsonl"))) >= budget]
+    if not there:
+        raise NoRuns(f"{folder}: no run of {_TUNER}, PD 1, has {budget} observations; run the benchmark into it first")
     with locked(folder):
         yield from run_tasks(folder, [Task(f"{cell}  stops", _study, (folder, cell, budget)) for cell in there], jobs)
 

@@ -283,6 +283,7 @@ def test_a_folder_without_results_makes_no_report(tmp_path: Path) -> None:
         (["run", "--out", "x", "--tuners", "scoot,magic"], "'magic'; allowed: "),
         (["run", "--out", "x", "--services", "moon"], "'moon'; allowed: dev, judge, all, or of "),
         (["run", "--out", "x", "--pd", "1,0"], "'0'; allowed: whole numbers from 1 on"),
+        (["stops", "--out", "nowhere"], "nowhere: no run of scoot, PD 1, has 60 observations"),
         (["report", "nowhere"], "nowhere: no cell has been judged"),
     ],
 )
