@@ -12,7 +12,7 @@ from benchmarks.search.statistics import Pair, difference
 from benchmarks.search.tables import PAIRED, paired
 from scoot_ray.search import TUNERS
 
-_PAPER = "scoot-paper"
+PAPER = "scoot-paper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ def demands(comparison: Comparison) -> Iterator[Demand]:
         if tuner != subject:
             other = comparison.regrets(tuner, 1, 30)
             yield Demand(f"at 30, PD 1: at most half of {tuner}'s, clear of zero", alone, other, 0.5, clear=True)
-    paper = comparison.regrets(_PAPER, 1, 30)
-    yield Demand(f"at 15 no worse than {_PAPER} at 30", comparison.regrets(subject, 1, 15), paper, 1.0)
+    paper = comparison.regrets(PAPER, 1, 30)
+    yield Demand(f"at 15 no worse than {PAPER} at 30", comparison.regrets(subject, 1, 15), paper, 1.0)
     yield Demand("at 30, PD 4 no worse than PD 1", comparison.regrets(subject, 4, 30), alone, 1.0)
     yield Demand("at 30, PD 8 at most 1.2 times PD 1", comparison.regrets(subject, 8, 30), alone, 1.2)
     related, *misleading = WARM

@@ -47,18 +47,19 @@ def _regret_line(axes: Any, comparison: Comparison, tuner: str, parallel: int) -
     axes.fill_between(at, intervals[:, 0], intervals[:, 1], color=line.get_color(), alpha=0.15, linewidth=0)
 
 
-def parallel_figure(comparison: Comparison, tuner: str, path: Path) -> None:
-    """One tuner's mean regret for each PD, over observations and over virtual hours."""
-    figure, panels = _panels(2)
-    for parallel in comparison.parallels:
-        found = course(comparison, tuner, parallel)
-        if found is not None:
-            hours = np.array(found.seconds) / 3600
-            panels[0].plot(found.observations, found.regrets, label=f"PD {parallel}")
-            panels[1].plot(hours, found.regrets, label=f"PD {parallel}")
-    for axes, across in zip(panels, ("observations", "virtual hours"), strict=True):
-        axes.set(xlabel=across, ylabel="mean regret", ylim=(0, 1), title=f"{tuner}, {_SIMULATED}")
-        axes.legend(fontsize="small")
+def parallel_figure(comparison: Comparison, tuners: Sequence[str], path: Path) -> None:
+    """Mean regret for each PD over observations and over virtual hours, a row of panels for each tuner."""
+    figure, panels = _panels(2 * len(tuners))
+    for row, tuner in enumerate(tuners):
+        left, right = panels[2 * row : 2 * row + 2]
+        for parallel in comparison.parallels:
+            found = course(comparison, tuner, parallel)
+            if found is not None:
+                left.plot(found.observations, found.regrets, label=f"PD {parallel}")
+                right.plot(np.array(found.seconds) / 3600, found.regrets, label=f"PD {parallel}")
+        for axes, across in ((left, "observations"), (right, "virtual hours")):
+            axes.set(xlabel=across, ylabel="mean regret", ylim=(0, 1), title=f"{tuner}, {_SIMULATED}")
+            axes.legend(fontsize="small")
     figure.savefig(path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.search.comparison import Comparison
 from benchmarks.search.markdown import ratio, span, table
 from benchmarks.search.score import Score
-from benchmarks.search.statistics import difference
+from benchmarks.search.statistics import Pair, difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +36,26 @@ class Course:
         return float(np.interp(observations, self.observations, self.seconds))
 
 
-def course(comparison: Comparison, tuner: str, parallel: int) -> Course | None:
-    """Of the cells that have the most observations; None where there is no cell."""
+def course(comparison: Comparison, tuner: str, parallel: int, pairs: Set[Pair] | None = None) -> Course | None:
+    """Of the services and seeds that have the most observations, or of those among them; None where there are none."""
+    chosen = longest(comparison, tuner, parallel)
+    chosen = chosen if pairs is None else chosen & pairs
     found = {n: comparison.at(tuner, parallel, n) for n in comparison.checkpoints}
-    reached = [n for n in comparison.checkpoints if found[n]]
+    kept = {n: [one for one in scores if _pair(one) in chosen] for n, scores in found.items()}
+    reached = [n for n, scores in kept.items() if scores]
     if not reached:
         return None
-    longest = {_pair(one) for one in found[reached[-1]]}
-    kept = [[one for one in found[n] if _pair(one) in longest] for n in reached]
-    regrets = [float(np.mean([one.regret for one in scores])) for scores in kept]
-    return Course(reached, regrets, [float(np.mean([one.virtual_s for one in scores])) for scores in kept])
+    regrets = [float(np.mean([one.regret for one in kept[n]])) for n in reached]
+    return Course(reached, regrets, [float(np.mean([one.virtual_s for one in kept[n]])) for n in reached])
 
 
-def _pair(score: Score) -> tuple[str, int]:
+def longest(comparison: Comparison, tuner: str, parallel: int) -> Set[Pair]:
+    """The services and seeds that have the most observations."""
+    reached = [n for n in comparison.checkpoints if comparison.at(tuner, parallel, n)]
+    return comparison.regrets(tuner, parallel, reached[-1]).keys() if reached else frozenset()
+
+
+def _pair(score: Score) -> Pair:
     return score.cell.scenario, score.cell.seed
 
 
@@ -71,23 +78,24 @@ def quality(comparison: Comparison) -> list[str]:
 
 
 def duration(comparison: Comparison) -> list[str]:
-    """By tuner and PD: virtual hours of tuning, and what it takes to have the regret of PD 1 at the middle budget."""
+    """By tuner and PD: virtual hours of tuning, and what it takes to have the regret of PD 1 at the middle budget.
+
+    On the services and seeds that both have.
+    """
     budget = comparison.budget
     rows = []
     for tuner in comparison.tuners:
-        alone = course(comparison, tuner, 1)
-        if alone is None or budget not in alone.observations:
-            continue
-        target = alone.regrets[alone.observations.index(budget)]
         for parallel in comparison.parallels:
-            found = course(comparison, tuner, parallel)
-            if found is not None:
-                rows.append([tuner, str(parallel), *_times(found, alone, target, budget)])
-    needed = ["observations to PD 1's regret", "more than PD 1", "hours until then"]
+            both = longest(comparison, tuner, 1) & longest(comparison, tuner, parallel)
+            alone, found = (course(comparison, tuner, pd, both) for pd in (1, parallel))
+            if alone is not None and found is not None and budget in alone.observations:
+                rows.append([tuner, str(parallel), *_times(found, alone, budget), str(len(both))])
+    needed = ["observations to PD 1's regret", "more than PD 1", "hours until then", "pairs"]
     return table(["tuner", "PD", f"virtual hours for {budget}", "times faster", *needed], rows)
 
 
-def _times(found: Course, alone: Course, target: float, budget: int) -> list[str]:
+def _times(found: Course, alone: Course, budget: int) -> list[str]:
+    target = alone.regrets[alone.observations.index(budget)]
     hours, before = found.ended_s(budget) / 3600, alone.ended_s(budget) / 3600
     times = [f"{hours:.2f}", f"{before / hours:.1f}"]
     needed = found.reaches(target)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.search import figures, parallelism, tables
-from benchmarks.search.bar import bar
+from benchmarks.search.bar import PAPER, bar
 from benchmarks.search.comparison import Comparison
 from benchmarks.search.fronts import diversities, diversity_table, with_fronts
 from benchmarks.search.groups import EVERY, groups
@@ -153,8 +153,9 @@ def _figures(part: _Part) -> list[str]:
         fronts = with_fronts(chosen, part.sticks, parallel, part.tuners.budget)
         if fronts:
             figures.front_figure(fronts, part.sticks, part.tuners.budget, shown("fronts", "Fronts"))
-    if len(comparison.parallels) > 1:
-        figures.parallel_figure(comparison, comparison.subject, shown("parallel", "Trials at a time"))
+    compared = [tuner for tuner in dict.fromkeys([comparison.subject, PAPER]) if tuner in comparison.tuners]
+    if len(comparison.parallels) > 1 and compared:
+        figures.parallel_figure(comparison, compared, shown("parallel", "Trials at a time"))
     warm = comparison.of([*WARM, comparison.subject])
     if len(warm.tuners) > 1:
         figures.regret_figure({"warm starts": warm}, 1, shown("warm", "Warm starts"))

@@ -151,9 +151,9 @@ def test_the_tuning_time_table_says_what_a_larger_pd_saves() -> None:
     eight = [score("scoot", 0.6, 15, pd=8), score("scoot", 0.3, 30, pd=8), score("scoot", 0.1, 60, pd=8)]
     sixteen = [score("scoot", 0.6, 15, pd=16), score("scoot", 0.3, 30, pd=16)]
     lines = duration(comparison(*alone, *eight, *sixteen))
-    assert "| scoot | 1 | 30.00 | 1.0 | 30 | +0 | 30.00 |" in lines
-    assert "| scoot | 8 | 3.75 | 8.0 | 45 | +15 | 5.62 |" in lines
-    assert "| scoot | 16 | 1.88 | 16.0 | over 30 | over 0 |  |" in lines
+    assert "| scoot | 1 | 30.00 | 1.0 | 30 | +0 | 30.00 | 1 |" in lines
+    assert "| scoot | 8 | 3.75 | 8.0 | 45 | +15 | 5.62 | 1 |" in lines
+    assert "| scoot | 16 | 1.88 | 16.0 | over 30 | over 0 |  | 1 |" in lines
 
 
 def ms(ttft: float, tpot: float) -> Mapping[str, float]:
