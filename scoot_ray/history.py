@@ -142,9 +142,14 @@ def _traffic_there(study: Study, folder: RunFolder) -> Traffic | None:
 
 def similarity(here: Study, traffic: Traffic, there: Study, other: Traffic | None) -> float:
     """How far another service is like this one by model, hardware and workload: from 0 to 0.9."""
-    model = 1.0 if here.engine.model == there.engine.model else _OTHER
-    hardware = 1.0 if _hardware(here) == _hardware(there) else _OTHER
-    return _MOST * model * hardware * (_OTHER if other is None else _alike(traffic, other))
+    same_model, same_hardware = here.engine.model == there.engine.model, _hardware(here) == _hardware(there)
+    return likeness(traffic, other, same_model=same_model, same_hardware=same_hardware)
+
+
+def likeness(here: Traffic, there: Traffic | None, *, same_model: bool, same_hardware: bool) -> float:
+    """``similarity`` from what it depends on."""
+    model, hardware = (1.0 if same else _OTHER for same in (same_model, same_hardware))
+    return _MOST * model * hardware * (_OTHER if there is None else _alike(here, there))
 
 
 def _alike(one: Traffic, other: Traffic) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 from benchmarks.search.best_known import metrics_of
 from benchmarks.search.cell import Step, finished
 from benchmarks.search.evaluation import Evaluator
-from benchmarks.search.files import write_json
+from benchmarks.search.files import read_json, write_json
 from scoot_ray.search import Metrics, recommend
 
-_CHECKPOINTS = (1, 3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
+_CHECKPOINTS = (1, 3, 5, 8, 10, 12, 15, 20, 25, 30, 35, 40, 45, 50, 60, 80, 100)
 
 
 def checkpoints(budget: int) -> tuple[int, ...]:
@@ -51,9 +50,9 @@ def write_judgement(judgement: Judgement, path: Path) -> None:
 
 def read_judgement(path: Path) -> Judgement | None:
     """What was judged; None if nothing was."""
-    if not path.exists():
+    document = read_json(path)
+    if document is None:
         return None
-    document = json.loads(path.read_text(encoding="utf-8"))
     return Judgement(
         {int(n): tuple(ids) for n, ids in document["recommended"].items()},
         {int(trial): metrics for trial, metrics in document["metrics"].items()},

@@ -51,6 +51,14 @@ def difference(subject: Mapping[Pair, float], other: Mapping[Pair, float]) -> Di
     )
 
 
+def mean_interval(regrets: Mapping[Pair, float]) -> tuple[float, float]:
+    """The 95% interval of the mean over seeds, for these very services."""
+    groups: dict[str, list[float]] = {}
+    for (service, _), regret in regrets.items():
+        groups.setdefault(service, []).append(regret)
+    return _interval([np.array(values) for values in groups.values()], services_too=False)
+
+
 def _interval(groups: Sequence[FloatArray], *, services_too: bool) -> tuple[float, float]:
     """The 2.5% and 97.5% quantiles of the mean over resampled seeds (within services), and services if asked."""
     rng = np.random.default_rng(0)

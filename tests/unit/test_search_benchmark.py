@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from benchmarks.search import __main__ as command
 from benchmarks.search.best_known import metrics_of, survey, usable_costs
-from benchmarks.search.campaign import Campaign, FolderInUse, OtherServices, read_survey, run
+from benchmarks.search.campaign import Campaign, OtherServices, read_survey, run
 from benchmarks.search.cell import Cell, Step, finished, play, read_steps
 from benchmarks.search.evaluation import Evaluator
 from benchmarks.search.judgement import checkpoints, judge, read_judgement, write_judgement
+from benchmarks.search.pool import FolderInUse
 from benchmarks.search.report import NothingToReport, write_report
 from benchmarks.search.score import Yardstick, read_results, scores, yardsticks
 from benchmarks.search.services import SERVICES, Scenario
@@ -229,7 +230,7 @@ def test_ranks_are_among_all_and_shared_between_equals() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search")
     lines = [progress.line for progress in run(campaign(folder), jobs=1)]
-    assert len(lines) == 4
+    assert len(lines) == 6
     assert not any("failed: " in line for line in lines)
     return folder
 
@@ -282,6 +283,7 @@ def test_a_folder_without_results_makes_no_report(tmp_path: Path) -> None:
         (["run", "--out", "x", "--tuners", "scoot,magic"], "'magic'; allowed: "),
         (["run", "--out", "x", "--services", "moon"], "'moon'; allowed: dev, judge, all, or of "),
         (["run", "--out", "x", "--pd", "1,0"], "'0'; allowed: whole numbers from 1 on"),
+        (["stops", "--out", "nowhere"], "nowhere: no run of scoot, PD 1, has 60 observations"),
         (["report", "nowhere"], "nowhere: no cell has been judged"),
     ],
 )
