@@ -146,6 +146,6 @@ def _run_cell(folder: Path, cell: Cell, budget: int) -> str:
     else:
         evaluator = _evaluator(cell.scenario)
         steps = play(cell, evaluator, budget, journal, told(evaluator.problem, cell, folder / "cells"))
-        write_judgement(judge(evaluator, steps, budget), judged)
+        write_judgement(judge(cell.tuner, evaluator, steps, budget), judged)
     failures = sum(isinstance(step.outcome, Failed) for step in steps)
     return f"{len(steps)} observations, {failures} failed, {time.monotonic() - began_s:.0f} s"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from scoot_ray.search import Config, Observation, Problem, Suggestion, suggest
+from scoot_ray.search.beliefs import Modelling
 from scoot_ray.search.scoot import SCOOT, SCOOT_PAPER, Settings, propose
 from scoot_ray.search.tuner import suggest_by
 
@@ -19,13 +20,18 @@ ABLATION: Mapping[str, Settings] = {
     "scoot/no-forest": replace(SCOOT, forest=False),
     "scoot/fixed-threshold": replace(SCOOT, threshold="fixed"),
     "scoot/sobol": replace(SCOOT, design="sobol"),
-    "scoot/plain": replace(SCOOT, one_objective="power", two_objectives="plain"),
+    "scoot/covering": replace(SCOOT, design="covering"),
+    "scoot/plain": replace(SCOOT, modelling=Modelling(one_objective="power", two_objectives="plain")),
+    "scoot/log": replace(SCOOT, modelling=Modelling(one_objective="log")),
+    "scoot/matern": replace(SCOOT, modelling=Modelling(kernel="matern")),
+    "scoot/trusting": replace(SCOOT, modelling=Modelling(noisy=False)),
     "scoot/ensemble": replace(SCOOT, batch="ensemble"),
     "scoot/unweighted": replace(SCOOT, weighted=False),
     "scoot/blind": replace(SCOOT, expectant=False),
-    "scoot/no-slos": replace(SCOOT, slos=False),
+    "scoot/no-slos": replace(SCOOT, modelling=Modelling(slos=False)),
 }
-"""The mechanism each name speaks of is dropped; ``plain`` has the paper's targets, ``blind`` sees nothing in flight."""
+"""The mechanism each name speaks of is dropped. ``plain`` has the paper's targets, ``log`` no ranks, ``matern`` the
+paper's kernel, ``trusting`` believes what was measured, ``blind`` sees nothing in flight."""
 
 
 def base(tuner: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoot_ray.search.beliefs import Model, believe
+from scoot_ray.search.beliefs import LOGARITHMIC, Model, believe
 from scoot_ray.search.crashes import Rule, crash_rules
 from scoot_ray.search.feasibility import feasible, fit_forest
 from scoot_ray.search.problem import Problem, settled, usable
@@ -68,7 +68,7 @@ def explain(problem: Problem, history: Sequence[Observation], seed: int) -> Expl
     rules = crash_rules(own.space, counted, seed)
     failed = sum(feasible(o) is False for o in counted)
     least = max(_FEWEST, own.space.dimension + 1)
-    beliefs = believe(own, counted, "log", with_slos=False) if len(ran) >= least else None
+    beliefs = believe(own, counted, replace(LOGARITHMIC, slos=False)) if len(ran) >= least else None
     if beliefs is None:
         silence = f"{len(ran)} usable measurements are too few to tell; it takes {least}"
         return Explanation(len(ran), failed, (), rules, silence)

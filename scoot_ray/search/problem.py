@@ -144,8 +144,8 @@ def centres(problem: Problem, history: Sequence[Observation]) -> list[Config]:
     return [ran[i].observation.trial.config for i in distinct]
 
 
-def recommend(problem: Problem, history: Sequence[Observation]) -> tuple[Observation, ...]:
-    """The configurations to use, best first, among those measured; empty while nothing usable was.
+def best_observed(problem: Problem, history: Sequence[Observation]) -> tuple[Observation, ...]:
+    """The configurations measured best, best first; empty while nothing usable was.
 
     One objective: the best. Two: the Pareto front, ordered by the hypervolume of each alone (equation 11). Where any
     observation meets all SLOs, only such are considered.

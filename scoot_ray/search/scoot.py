@@ -15,13 +15,12 @@ from typing import Literal
 import numpy as np
 
 from scoot_ray.search import solver
-from scoot_ray.search.beliefs import Beliefs, believe
+from scoot_ray.search.beliefs import OURS, PAPER, Beliefs, Modelling, believe
 from scoot_ray.search.feasibility import START, Forest, fit_forest, threshold
 from scoot_ray.search.problem import Suggestion, centres
-from scoot_ray.search.sampling import covering
+from scoot_ray.search.sampling import covering, flips
 from scoot_ray.search.situation import Situation, sobol_points, staged
 from scoot_ray.search.space import FloatArray
-from scoot_ray.search.targets import Shape
 from scoot_ray.search.transfer import lessons
 from scoot_ray.search.trial import Config
 
@@ -38,25 +37,23 @@ class Settings:
     improvement expected times the probabilities of feasibility and of meeting the SLOs.
 
     The others are switched off to see what they are worth. ``forest``: whether failures teach at all; ``threshold``:
-    whether the POF asked for moves or stays where it starts. Of greedy batches: ``weighted`` by the POF, ``expectant``
-    of what is in flight, and ``slos`` modelled.
+    whether the POF asked for moves or stays where it starts. Of greedy batches: ``weighted`` by the POF, and
+    ``expectant`` of what is in flight.
     """
 
-    design: Literal["sobol", "covering"]
+    design: Literal["sobol", "covering", "flips"]
     batch: Literal["ensemble", "greedy"]
-    one_objective: Shape
-    two_objectives: Shape
+    modelling: Modelling = OURS
     forest: bool = True
     threshold: Literal["dynamic", "fixed"] = "dynamic"
     weighted: bool = True
     expectant: bool = True
-    slos: bool = True
     individuals: int = 100
     generations: int = 100
 
 
-SCOOT_PAPER = Settings(design="sobol", batch="ensemble", one_objective="power", two_objectives="plain")
-SCOOT = Settings(design="covering", batch="greedy", one_objective="log", two_objectives="log")
+SCOOT_PAPER = Settings(design="sobol", batch="ensemble", modelling=PAPER)
+SCOOT = Settings(design="flips", batch="greedy")
 
 
 def propose(settings: Settings, situation: Situation, n: int) -> tuple[Suggestion, ...]:
@@ -86,10 +83,11 @@ def _drawn(settings: Settings, situation: Situation, n: int) -> Sequence[Config]
     """Up to n points drawn without a model."""
     if settings.design == "sobol":
         return sobol_points(situation, n)
+    draw = flips if settings.design == "flips" else covering
     chosen: list[Config] = []
     for _ in range(n):
         now = situation.after(chosen)
-        config = covering(now.problem.space, now.tried, now.seed, now.submitted)
+        config = draw(now.problem.space, now.tried, now.seed, now.submitted)
         if config is None:
             break
         chosen.append(config)
@@ -109,8 +107,7 @@ def _modelled(settings: Settings, situation: Situation, n: int) -> Sequence[Conf
 
 def _beliefs(settings: Settings, situation: Situation) -> Beliefs | None:
     problem = situation.problem
-    shape = settings.one_objective if len(problem.objectives) == 1 else settings.two_objectives
-    return believe(problem, situation.history, shape, with_slos=settings.batch == "greedy" and settings.slos)
+    return believe(problem, situation.history, settings.modelling)
 
 
 def _forest(settings: Settings, situation: Situation) -> Forest:

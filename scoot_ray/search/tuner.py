@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 from scoot_ray.search.errors import TunerError
 from scoot_ray.search.objectives import SLO, Objective
-from scoot_ray.search.problem import Problem, Suggestion, recommend, settled
+from scoot_ray.search.problem import Problem, Suggestion, settled
+from scoot_ray.search.recommendation import recommend
 from scoot_ray.search.situation import Situation
 from scoot_ray.search.space import SearchSpace
 from scoot_ray.search.trial import (

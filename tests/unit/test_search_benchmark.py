@@ -144,7 +144,7 @@ def test_observations_come_in_the_order_in_which_they_end() -> None:
 
 def test_a_judgement_is_of_what_is_recommended_from_each_prefix(crashing: Evaluator, tmp_path: Path) -> None:
     steps = play(Cell(0, 1, "s", "random"), crashing, 8, tmp_path / "j.jsonl")
-    judgement = judge(crashing, steps, 8)
+    judgement = judge("random", crashing, steps, 8)
     assert set(judgement.recommended) == set(checkpoints(8)) == {1, 3, 5, 8}
     assert all(trial < n for n, trials in judgement.recommended.items() for trial in trials)
     assert judgement.recommended[1] == (0,)
