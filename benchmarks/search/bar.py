@@ -33,7 +33,8 @@ class Demand:
             return ""
         if scaled.mean <= 0 and (not self.clear or found.over_services[1] < 0):
             return "yes"
-        return "not told apart" if not self.clear and scaled.over_seeds[0] <= 0 else "no"
+        unclear = scaled.over_seeds is None or scaled.over_seeds[0] <= 0
+        return "not told apart" if not self.clear and unclear else "no"
 
 
 def demands(comparison: Comparison) -> Iterator[Demand]:

@@ -27,9 +27,9 @@ def ratio(one: float, other: float) -> str:
     return f"{one / other:.2f}" if other > 0 else ""
 
 
-def span(interval: tuple[float, float]) -> str:
-    """An interval of differences."""
-    return f"{interval[0]:+.3f} to {interval[1]:+.3f}"
+def span(interval: tuple[float, float] | None) -> str:
+    """An interval of differences; nothing where there is none."""
+    return "" if interval is None else f"{interval[0]:+.3f} to {interval[1]:+.3f}"
 
 
 def _row(cells: Sequence[str]) -> str:

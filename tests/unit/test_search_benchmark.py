@@ -210,6 +210,9 @@ def test_a_difference_is_paired_and_of_what_both_have() -> None:
     assert found.mean == pytest.approx(-0.1)
     assert found.over_seeds == pytest.approx((-0.1, -0.1))
     assert difference({("a", 0): 1.0}, {("b", 0): 1.0}) is None
+    alone = difference({("a", 0): 1.0, ("b", 0): 0.5}, {("a", 0): 0.0, ("b", 0): 0.0})
+    assert alone is not None
+    assert alone.over_seeds is None
 
 
 def test_services_that_differ_widen_the_interval_over_services_alone() -> None:
