@@ -20,6 +20,7 @@ from scoot_ray.load.errors import LoadError
 from scoot_ray.load.formats import read_trace
 from scoot_ray.load.selection import fit, window
 from scoot_ray.load.trace import Trace
+from scoot_ray.precheck import Checked, check
 from scoot_ray.problem import build_problem, max_model_len, space_specs
 from scoot_ray.search import Problem, TunerError, require_tuner, usable, warm
 from scoot_ray.simulation import service_of
@@ -36,7 +37,7 @@ class Resolved:
     """A study with all it refers to.
 
     ``warnings`` are lines for its author; ``switches`` the engine's flags that have no ``--no-`` form; ``pasts`` what
-    was read of the studies it starts from.
+    was read of the studies it starts from; ``checked`` what was known before anything started.
     """
 
     study: Study
@@ -45,6 +46,7 @@ class Resolved:
     warnings: tuple[str, ...] = ()
     switches: tuple[str, ...] = ()
     pasts: tuple[Past, ...] = ()
+    checked: Checked | None = None
 
 
 def resolve(study: Study, where: Path) -> Resolved:
@@ -63,14 +65,17 @@ def resolve(study: Study, where: Path) -> Resolved:
     trace = _trace(study, where)
     flags = _engine_flags(study, where)
     problem = build_problem(study, _preset(study, flags, where), where)
+    own = tuple(problem.space.constraints)
+    checked = check(study, problem, flags, where)
+    problem = checked.problem
     pasts = read_pasts(study, traffic_of(study, trace.requests), where) if study.warm_start else ()
     problem = warm(problem, [past.taken_in(problem.space) for past in pasts])
-    said = [*trace.notes, *warnings(study, problem), *_useless(problem)]
+    said = [*trace.notes, *warnings(study, problem), *_useless(problem), *checked.warnings]
     if flags is None:
         said.append(f"engine.python: {study.engine.python}: not on this machine, so the engine's flags are not checked")
     else:
         _check_names(flags, (*problem.space.names, *study.engine.args), where, study.engine.simulated)
-    explicit = {"space": space_specs(problem), "constraints": tuple(problem.space.constraints)}
+    explicit = {"space": space_specs(problem), "constraints": own, "engine_rules": checked.added}
     return Resolved(
         study.model_copy(update=explicit),
         problem,
@@ -78,6 +83,7 @@ def resolve(study: Study, where: Path) -> Resolved:
         tuple(said),
         tuple(sorted(flags.switches)) if flags else (),
         pasts,
+        checked,
     )
 
 

@@ -270,6 +270,7 @@ class Study(Section):
     baseline: str | None = None
     space: Literal["vllm", "vllm-0.4.2"] | Annotated[dict[str, ParameterSpec], BeforeValidator(_underscored)]
     constraints: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
+    engine_rules: Literal["auto", "none"] | Annotated[tuple[str, ...], BeforeValidator(_tupled)] = "auto"
     budget: Budget = Budget()
     parallelism: PositiveInt = 1
     warm_start: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
