@@ -118,11 +118,13 @@ def _will_not_start(problem: Problem, known: Sequence[Known], room: Room | None)
     """Lines about what is measured whatever is known of it."""
     baseline = problem.baseline if problem.baseline != problem.space.default else None
     for name, config in (("default", problem.space.default), ("baseline", baseline)):
-        for one in known if config is not None else ():
-            if one.text in _broken(problem, one, config):
-                what = room.sum_of(config or {}) if one.rule == MEMORY and room is not None else one.text
-                yield f"{name}: the engine will hardly start with it: {what}"
+        broken = _broken(problem, known, config) if config is not None else ()
+        reasons = [room.sum_of(config or {}) if one.rule == MEMORY and room else one.text for one in broken]
+        if reasons:
+            yield f"{name}: the engine will hardly start with it: {'; '.join(reasons)}"
 
 
-def _broken(problem: Problem, one: Known, config: Config | None) -> tuple[str, ...]:
-    return replace(problem.space, constraints=(one.text,)).violated(config or {})
+def _broken(problem: Problem, known: Sequence[Known], config: Config) -> tuple[Known, ...]:
+    """The rules that a configuration breaks, those aside that the study has as constraints of its own."""
+    others = [one for one in known if one.text not in problem.space.constraints]
+    return tuple(one for one in others if replace(problem.space, constraints=(one.text,)).violated(config))
