@@ -7,21 +7,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scoot_ray.doctor.finding import Finding, fine, note, problem
 
-_DEADLINE_S = 20.0
+_DEADLINE_S = 60.0
 _NONE_HERE = "Could not find any running Ray instance"
 _NO_TOKEN = "InvalidAuthToken"  # noqa: S105 - what Ray says without one
-_VERSION = "import ray; print(ray.__version__)"
-_RESOURCES = """
+_ASK = """
 import json, logging, sys, ray
+print(ray.__version__, flush=True)
 try:
     ray.init(address=sys.argv[1], logging_level=logging.CRITICAL, log_to_driver=False)
 except ConnectionError as error:
-    print("\\n" + json.dumps({"refused": str(error)}))
+    print(json.dumps({"refused": str(error)}))
 else:
     print("\\n" + json.dumps({"nodes": sum(n["Alive"] for n in ray.nodes()), "resources": ray.cluster_resources()}))
 """
@@ -34,13 +34,14 @@ def cluster(
 ) -> Iterator[Finding]:
     """Ray here, and the cluster of ``RAY_ADDRESS``, or one that runs on this machine."""
     env = os.environ if env is None else env
-    asked = _run([*python, "-c", _VERSION], env, deadline_s)
-    if asked.output is None:
+    named = env.get("RAY_ADDRESS")
+    asked = _run([*python, "-c", _ASK, named or "auto"], env, deadline_s)
+    version, _, answer = asked.output.strip().partition("\n")
+    if not version:
         yield problem("Ray", f"cannot be imported: {asked.trouble}", f"{sys.executable} -m pip install 'ray[default]'")
         return
-    yield fine("Ray", f"version {asked.output.strip()}")
-    named = env.get("RAY_ADDRESS")
-    yield _answered(named, _run([*python, "-c", _RESOURCES, named or "auto"], env, deadline_s))
+    yield fine("Ray", f"version {version}")
+    yield _answered(named, replace(asked, output=answer))
 
 
 def _answered(named: str | None, asked: _Asked) -> Finding:
@@ -63,9 +64,9 @@ def _answered(named: str | None, asked: _Asked) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Standard output of a process, None where it came to nothing; then why, and all that it complained of."""
+    """Standard output of a process, why there may be no more of it, and all that it complained of."""
 
-    output: str | None
+    output: str
     trouble: str | None = None
     errors: str = ""
 
@@ -77,12 +78,12 @@ def _run(command: Sequence[str], env: Mapping[str, str], deadline_s: float) -> _
             list(command), check=False, env=quiet, stdin=subprocess.DEVNULL, capture_output=True, timeout=deadline_s
         )
     except OSError as error:
-        return _Asked(None, str(error.strerror))
+        return _Asked("", str(error.strerror))
     except subprocess.TimeoutExpired as late:
-        return _Asked(None, f"no answer in {deadline_s:g} s", _text(late.stderr))
+        return _Asked(_text(late.stdout), f"no answer in {deadline_s:g} s", _text(late.stderr))
     errors = _text(done.stderr)
     if done.returncode:
-        return _Asked(None, (errors.strip().splitlines() or [f"exit code {done.returncode}"])[-1], errors)
+        return _Asked(_text(done.stdout), (errors.strip().splitlines() or [f"exit code {done.returncode}"])[-1], errors)
     return _Asked(_text(done.stdout), None, errors)
 
 
@@ -90,9 +91,9 @@ def _text(output: bytes | None) -> str:
     return (output or b"").decode("utf-8", errors="replace")
 
 
-def _parsed(answer: str | None) -> Mapping[str, Any]:
+def _parsed(answer: str) -> Mapping[str, Any]:
     try:
-        held = json.loads(answer.strip().splitlines()[-1]) if answer and answer.strip() else None
+        held = json.loads(answer.strip().splitlines()[-1]) if answer.strip() else None
     except ValueError:
         return {}
     return held if isinstance(held, dict) else {}

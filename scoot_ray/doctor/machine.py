@@ -28,7 +28,7 @@ Usage: TypeAlias = Callable[[Path], tuple[int, int, int]]
 def processor(cpuinfo: str | None = None, cores: int | None = None) -> Finding:
     """Whether vLLM's CPU backend runs here: it wants AVX2 at least, and is fast with AVX-512 or AMX."""
     text = _read(Path("/proc/cpuinfo")) if cpuinfo is None else cpuinfo
-    count = cores or os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
+    count = cores or len(os.sched_getaffinity(0))
     flags = {word for line in text.splitlines() if line.startswith(("flags", "Features")) for word in line.split()}
     known = [name for name in ("amx_tile", "avx512f", "avx2", "asimd") if name in flags]
     said = f"{count} cores, {', '.join(known) or 'no vector instructions that vLLM wants'}"
