@@ -23,6 +23,8 @@ from scoot_ray.study import Study, StudyError
 
 __all__ = ["Checked", "Known", "check"]
 
+_VLLM = frozenset({"vllm", "simulated"})
+"""Kinds of engines whose rules these are."""
 _AS_PUBLISHED = "scoot-paper"
 """The tuner whose known constraints are the paper's."""
 
@@ -50,6 +52,8 @@ def check(study: Study, problem: Problem, flags: EngineFlags | None, where: Path
     Raises:
         StudyError: no configuration of the study can start; one line with the rule, or the arithmetic.
     """
+    if study.engine.kind not in _VLLM:
+        return Checked(problem)
     if study.engine_rules != "auto":
         added = () if study.engine_rules == "none" else study.engine_rules
         return Checked(_with(problem, added), added)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from scoot_ray.cli import main
 from scoot_ray.engine.gpus import Gpu, NoAnswer
 from scoot_ray.engine.models import find_config, read_facts
 from scoot_ray.precheck import Checked, check
@@ -229,3 +231,36 @@ def test_this_machines_gpus_speak_where_the_study_can_run_here(monkeypatch: pyte
 
     assert gpu_memory(one, silent) is None
     assert gpu_memory(study("m", resources={"gpus": 2, "accelerator": "unheard-of"}), lambda: cards) is None
+
+
+SIMULATED = """
+name: big
+engine: {{kind: simulated, model: Meta-Llama-3-70B, hardware: {{accelerator: A100-80G, count: {count}}}}}
+workload: {{trace: trace.jsonl, arrivals: {{rate: 2}}}}
+objectives: interactive
+space: vllm
+"""
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_validate_refuses_what_cannot_start_and_shows_what_is_known(tmp_path: Path, count: int) -> None:
+    (tmp_path / "trace.jsonl").write_text('{"timestamp": 0, "input_length": 8, "output_length": 4}\n')
+    path = tmp_path / "study.yaml"
+    path.write_text(SIMULATED.format(count=count))
+    done = CliRunner().invoke(main, ["validate", str(path), "--json"])
+    if count == 1:
+        assert done.exit_code == 2
+        assert done.stderr.startswith(f"error: {path}: engine: no configuration can start: weights 131.4 GiB")
+        return
+    assert done.exit_code == 0, done.output
+    known = json.loads(done.stdout)["known"]
+    assert "weights 131.4 GiB" in known["memory"]
+    assert [one["rule"] for one in known["rules"] if one["source"] == "a simulated A100-80G"] == ["memory"]
+    plain = CliRunner().invoke(main, ["validate", str(path)])
+    assert "weights, activations and KV cache must fit" in " ".join(plain.stdout.split())
+
+
+def test_engines_of_other_kinds_have_other_rules(model: str) -> None:
+    one = study(model, TP)
+    other = one.model_copy(update={"engine": one.engine.model_copy(update={"kind": "another"})})
+    assert check(other, build_problem(one, None, WHERE), None, WHERE).known == ()
