@@ -33,7 +33,7 @@ from scoot_ray.study import MAX_RATE, ParameterSpec, Study, StudyError
 
 _ERROR_RATE = 0.01
 _STEADY = ("poisson", "gamma", "constant")
-_OURS = frozenset(
+OWN_FLAGS = frozenset(
     {"host", "port", "uds", "model", "api_key", "root_path", "headless", "grpc"}
     | {"ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_cert_reqs"}
 )
@@ -170,7 +170,7 @@ def _check_fixed(study: Study, space: SearchSpace, where: Path) -> None:
     for name in space.names:
         if name in study.engine.args:
             raise StudyError(f"{where}: engine.args.{name}: is in the search space too; remove it from one of them")
-    for name in _OURS & {*space.names, *study.engine.args}:
+    for name in OWN_FLAGS & {*space.names, *study.engine.args}:
         raise StudyError(f"{where}: {name}: every evaluation sets this flag for itself; remove it")
     for name in _PARALLEL:
         size = study.engine.args.get(name, 1)
@@ -203,7 +203,7 @@ def _baseline(study: Study, space: SearchSpace, where: Path) -> Config | None:
     except FlagError as error:
         raise StudyError(f"{where}: baseline: {error}") from error
     for name, value in flags.items():
-        if name not in {*space.names, *_OURS} and study.engine.args.get(name) != value:
+        if name not in {*space.names, *OWN_FLAGS} and study.engine.args.get(name) != value:
             flag, known = name.replace("_", "-"), ", ".join(space.names)
             raise StudyError(f"{where}: baseline: --{flag}: not in the space ({known}) nor in engine.args")
     config = {**(space.default or {}), **{name: flags[name] for name in space.names if name in flags}}

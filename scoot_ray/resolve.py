@@ -20,6 +20,7 @@ from scoot_ray.load.errors import LoadError
 from scoot_ray.load.formats import read_trace
 from scoot_ray.load.selection import fit, window
 from scoot_ray.load.trace import Trace
+from scoot_ray.precheck import Checked, check
 from scoot_ray.problem import build_problem, max_model_len, space_specs
 from scoot_ray.search import Problem, TunerError, require_tuner, usable, warm
 from scoot_ray.simulation import service_of
@@ -38,7 +39,7 @@ class Resolved:
 
     ``warnings`` are lines for its author; ``switches`` the engine's flags that have no ``--no-`` form; ``pasts`` what
     was read of the studies it starts from; ``tunables`` the named space with its reasons; ``engine_version`` is None
-    where the engine could not be asked.
+    where the engine could not be asked; ``checked`` what was known before anything started.
     """
 
     study: Study
@@ -49,6 +50,7 @@ class Resolved:
     pasts: tuple[Past, ...] = ()
     tunables: Tunables | None = None
     engine_version: str | None = None
+    checked: Checked | None = None
 
 
 def resolve(study: Study, where: Path) -> Resolved:
@@ -68,15 +70,18 @@ def resolve(study: Study, where: Path) -> Resolved:
     flags = _engine_flags(study, where)
     named = tunables(study, flags, trace.requests, where)
     problem = build_problem(study, named.preset if named is not None else None, where)
+    own = tuple(problem.space.constraints)
+    checked = check(study, problem, flags, where)
+    problem = checked.problem
     pasts = read_pasts(study, traffic_of(study, trace.requests), where) if study.warm_start else ()
     problem = warm(problem, [past.taken_in(problem.space) for past in pasts])
-    said = [*trace.notes, *warnings(study, problem), *_useless(problem)]
+    said = [*trace.notes, *warnings(study, problem), *_useless(problem), *checked.warnings]
     said.extend(cautions(study, problem.space.names, trace.requests))
     if flags is None:
         said.append(f"engine.python: {study.engine.python}: not on this machine, so the engine's flags are not checked")
     else:
         _check_names(flags, (*problem.space.names, *study.engine.args), where, study.engine.simulated)
-    explicit = {"space": space_specs(problem), "constraints": tuple(problem.space.constraints)}
+    explicit = {"space": space_specs(problem), "constraints": own, "engine_rules": checked.added}
     return Resolved(
         study.model_copy(update=explicit),
         problem,
@@ -86,6 +91,7 @@ def resolve(study: Study, where: Path) -> Resolved:
         pasts,
         named,
         flags.version if flags else None,
+        checked,
     )
 
 

@@ -10,7 +10,9 @@ import click
 from scoot_ray import __version__
 from scoot_ray.cli.calibrate import calibrate
 from scoot_ray.cli.capacity import capacity
+from scoot_ray.cli.doctor import doctor
 from scoot_ray.cli.explain import explain
+from scoot_ray.cli.init import init
 from scoot_ray.cli.load import replay
 from scoot_ray.cli.space import space
 from scoot_ray.cli.studies import resume, status, tune, validate
@@ -24,5 +26,19 @@ def main() -> None:
     """Find the best serving parameters of an LLM inference engine on your own traffic, and prove the SLO they hold."""
 
 
-for _command in (validate, space, tune, resume, status, explain, sweep, calibrate, replay, capacity, trace):
+for _command in (
+    init,
+    validate,
+    space,
+    tune,
+    resume,
+    status,
+    explain,
+    sweep,
+    calibrate,
+    replay,
+    capacity,
+    trace,
+    doctor,
+):
     main.add_command(_command)

@@ -7,6 +7,7 @@ from collections.abc import Sequence as Series
 from dataclasses import dataclass, field
 
 from scoot_ray.engine.launch import replicas
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.load.arrivals import Schedule
 from scoot_ray.load.plan import Sessions
 from scoot_ray.load.selection import BLOCK_TOKENS
@@ -15,7 +16,6 @@ from scoot_ray.search import Config
 from scoot_ray.simulator.boot import Booted, Machine, boot
 from scoot_ray.simulator.engine import SimulatedEngine
 from scoot_ray.simulator.fitted import Fitted, boot_fitted
-from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.noise import Noise
 from scoot_ray.simulator.sequences import Sequence
 from scoot_ray.simulator.settings import NEWEST, Version

@@ -234,6 +234,7 @@ class Study(Section):
     baseline: str | None = None
     space: SpaceSection
     constraints: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
+    engine_rules: Literal["auto", "none"] | Annotated[tuple[str, ...], BeforeValidator(tupled)] = "auto"
     budget: Budget = Budget()
     parallelism: PositiveInt = 1
     warm_start: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scoot_ray.engine.knowledge import Circumstances, Lengths, Model, links_are_slow, memory_of, release_of
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.load.trace import Request
 from scoot_ray.load.traces.census import take_census
 from scoot_ray.problem import max_model_len
 from scoot_ray.search import Config
 from scoot_ray.simulator.hardware import UnknownHardware, find_accelerator
-from scoot_ray.simulator.models import ModelShape, UnknownModel, find_model
+from scoot_ray.simulator.models import UnknownModel, find_model
 from scoot_ray.study import Study
 
 

@@ -30,7 +30,10 @@ def test_help_loads_nothing_heavy() -> None:
     assert heavy.isdisjoint(done.stdout.split())
 
 
-@pytest.mark.parametrize("verb", ["validate", "space", "tune", "resume", "status", "explain", "replay", "capacity"])
+VERBS = ["init", "validate", "space", "tune", "resume", "status", "explain", "replay", "capacity", "doctor"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb: str) -> None:
     done = CliRunner().invoke(main, [verb, "--help"])
     assert done.exit_code == 0
