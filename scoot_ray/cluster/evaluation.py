@@ -23,6 +23,7 @@ from scoot_ray.engine.launch import EngineOptions, TooFewGpus, device_slices, en
 from scoot_ray.engine.process import EngineProcess, GuardianError, free_port, pin, start
 from scoot_ray.engine.ready import StartFailed, read_log, wait_ready
 from scoot_ray.engine.server import healthy, max_model_len, reset_prefix_cache, server_version
+from scoot_ray.hopeless import Rule
 from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.capacity.decision import Probe, Try, find
 from scoot_ray.load.capacity.probing import EVALUATION_PROBES, evaluation_search, judged, probe_rate
@@ -31,8 +32,8 @@ from scoot_ray.load.errors import LoadError
 from scoot_ray.load.figures.goodput import Limit
 from scoot_ray.load.figures.records import record_to_json
 from scoot_ray.load.figures.runs import mean_of, with_per_gpu
+from scoot_ray.load.hooks import Hooks
 from scoot_ray.load.measure import Load, Measurement, run_replay
-from scoot_ray.load.replay import Hooks
 from scoot_ray.load.selection import Selection, fit
 from scoot_ray.load.trace import Trace
 from scoot_ray.load.warmup import MAX_WARMUP_S
@@ -47,7 +48,8 @@ STOP_S = 60.0  # more than a guardian takes to end an engine that resists
 class Task:
     """What every evaluation of a study shares. ``env`` holds secrets: it is handed on in memory, never written.
 
-    ``rate_slos``, where there are any, ask for the highest rate that holds them.
+    ``rate_slos``, where there are any, ask for the highest rate that holds them; ``rule``, where there is one, ends
+    evaluations that have lost.
     """
 
     study: Study
@@ -56,6 +58,7 @@ class Task:
     switches: tuple[str, ...] = ()
     goodput: tuple[Limit, ...] = ()
     rate_slos: tuple[SLO, ...] = ()
+    rule: Rule | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from scoot_ray.engine.flags import merged, serve_command
 from scoot_ray.engine.launch import replicas
+from scoot_ray.journal import bounds_to_json
 from scoot_ray.log import Log
 from scoot_ray.optimizer import stopped_early
 from scoot_ray.resolve import Resolved
@@ -139,7 +140,7 @@ def _observation(seen: Observation) -> dict[str, Any]:
         case Measured(metrics=metrics):
             return {**document, "metrics": dict(metrics)}
         case Bounded(bounds=bounds, reason=reason):
-            return {**document, "bounds": {name: list(pair) for name, pair in bounds.items()}, "reason": reason}
+            return {**document, "bounds": bounds_to_json(bounds), "reason": reason}
         case Failed(kind=kind, detail=detail):
             return {**document, "failed": kind.value, "detail": detail}
 

@@ -49,8 +49,8 @@ def _counts(result: Mapping[str, Any]) -> str:
     too_long = result["trace"]["too_long"]
     left = ", ".join(f"{count} {name}" for name, count in too_long.items() if count)
     requests = f"{result['trace']['requests']} requests in the trace" + (f", too long: {left}" if left else "")
-    return f"{requests}; {spent} of {budget} observations: {outcomes['measured']} {_seen(result)}" + (
-        f", {failed}" if failed else ""
+    return f"{requests}; {spent} of {budget} observations: {outcomes['measured']} {_seen(result)}" + "".join(
+        f", {text}" for text in (f"{outcomes['bounded']} ended early" if outcomes["bounded"] else "", failed) if text
     )
 
 

@@ -238,6 +238,7 @@ class Budget(Section):
     patience: Annotated[Patience | None, BeforeValidator(_patience)] = None
     gpu_hours: PositiveFloat | None = None
     deadline: Annotated[datetime | None, BeforeValidator(_moment)] = None
+    end_hopeless: bool = True
 
     def left(self, log: Log, gpus: int) -> int:
         """Search trials that may still be submitted; open ones count as spent."""

@@ -21,9 +21,10 @@ from scoot_ray.load.client.loop import PreciseEventLoop
 from scoot_ray.load.client.target import Target, open_session
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.fleet import deal, processes_for, replay_together
+from scoot_ray.load.hooks import STOPPED, Hooks, Progress
 from scoot_ray.load.measure import Load, run_replay
 from scoot_ray.load.plan import ScheduledCall
-from scoot_ray.load.replay import STOPPED, Hooks, Progress, ReplayResult
+from scoot_ray.load.replay import ReplayResult
 from scoot_ray.load.trace import Request
 from tests.contract.golden import Golden, call, golden_server, plan_of
 

@@ -18,9 +18,10 @@ from scoot_ray.load.command import ReplayOptions, replay_command
 from scoot_ray.load.errors import LoadError, TraceError
 from scoot_ray.load.figures.metrics import counts_of, itl_s, metrics_of, tpot_s
 from scoot_ray.load.figures.records import record_to_json
+from scoot_ray.load.hooks import ENGINE_DIED, STOPPED, Hooks, Progress
 from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.plan import ScheduledCall
-from scoot_ray.load.replay import DRAIN, ENGINE_DIED, STOPPED, Hooks, Progress, replay
+from scoot_ray.load.replay import DRAIN, replay
 from scoot_ray.load.trace import CANCELLED, Request, RequestRecord
 from tests.contract.golden import CLOSE_S, FAULTS, HARMLESS, TOKENS, WHOLE, Golden, call, fly, plan_of
 
