@@ -16,12 +16,12 @@ import yaml
 from ray.exceptions import RayError
 from rich.console import Console
 
-from scoot_ray.cluster.evaluation import Task
 from scoot_ray.cluster.optimizer import OptimizerError, RemoteOptimizer
 from scoot_ray.cluster.placement import check_can_hold, check_engine_present, node_shapes
 from scoot_ray.cluster.pool import RayPool
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.cluster.simulated import SimulatedPool
+from scoot_ray.cluster.task import Task
 from scoot_ray.environment import environment_of
 from scoot_ray.history import KEPT, pasts_to_json
 from scoot_ray.journal import Journal, JournalError

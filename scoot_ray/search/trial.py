@@ -107,7 +107,8 @@ Outcome: TypeAlias = Measured | Bounded | Failed
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A trial with its outcome. ``timings`` are seconds per phase: queue_s start_s warmup_s load_s drain_s stop_s."""
+    """A trial with its outcome. ``timings`` are seconds per phase: queue_s stage_s start_s warmup_s load_s drain_s
+    stop_s; stage_s is the wait for another engine that loads the model."""
 
     trial: Trial
     outcome: Outcome

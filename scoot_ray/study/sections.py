@@ -88,7 +88,8 @@ class Engine(Section):
     python: str | None = None
     args: Annotated[dict[str, Scalar], BeforeValidator(_underscored)] = {}
     env: dict[str, str | FromEnvironment] = {}
-    start_timeout_s: PositiveFloat = 600.0
+    start_timeout_s: PositiveFloat = 3600.0
+    silence_timeout_s: PositiveFloat = 600.0
     hardware: Hardware | None = None
     version: Version | None = None
     clock: Literal["virtual", "real"] | None = None
@@ -139,6 +140,7 @@ class Resources(Section):
 
     gpus: Annotated[int, Field(ge=0)] = 0
     cpus: PositiveFloat = 1.0
+    pin: bool = False
     accelerator: str | None = None
     labels: dict[str, str] = {}
 
