@@ -90,7 +90,7 @@ def discard(generation: Path) -> None:
 
 @contextmanager
 def staging(generation: Path, service: object, deadline_s: float) -> Iterator[bool]:
-    """Whether this engine loads ``service`` (any JSON) as the first of the node; others then wait for the context's end.
+    """Whether this engine loads ``service`` (any JSON) as the first of the node; others wait for the context's end.
 
     So weights are fetched and code is compiled once, not by all engines that happen to start together. Once the context
     has ended without an exception, nobody waits any more. After ``deadline_s`` of waiting all may go ahead.

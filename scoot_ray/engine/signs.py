@@ -17,8 +17,8 @@ _LONGEST_LINE = 4096
 
 _FATAL = re.compile(
     rb"Engine core initialization failed|EngineCore failed to start|WorkerProc failed to start"
-    rb"|WorkerProc initialization failed|Engine process failed to start|(?:Async)?EngineDeadError|Background loop (?:has errored|is stopped)"
-    rb"|proc \S+ died unexpectedly"
+    rb"|WorkerProc initialization failed|Engine process failed to start|(?:Async)?EngineDeadError"
+    rb"|Background loop (?:has errored|is stopped)|proc \S+ died unexpectedly"
 )
 _STILL_WAITING = re.compile(
     rb"Waiting for \d+ (?:local|remote)|No available shared memory broadcast block|[Rr]etrying in|Still waiting"

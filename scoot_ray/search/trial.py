@@ -107,8 +107,11 @@ Outcome: TypeAlias = Measured | Bounded | Failed
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A trial with its outcome. ``timings`` are seconds per phase: queue_s stage_s start_s warmup_s load_s drain_s
-    stop_s; stage_s is the wait for another engine that loads the model."""
+    """A trial with its outcome.
+
+    ``timings`` are seconds per phase: queue_s stage_s start_s warmup_s load_s drain_s stop_s. In stage_s another engine
+    was waited for, which was the first to load the model on that node.
+    """
 
     trial: Trial
     outcome: Outcome

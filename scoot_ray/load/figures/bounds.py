@@ -113,7 +113,7 @@ def _rates(
 ) -> Bounds:
     """Throughputs: everything that can succeed does, in the shortest time in which as many as must can."""
     shortest_s = _shortest_s(standing, absent, starts_per_s)
-    if shortest_s <= 0:
+    if not len(standing.sent_s) or shortest_s <= 0:
         return {}
     left = standing.planned - standing.cancelled - standing.failed - standing.completed
     rates = {
