@@ -53,7 +53,10 @@ def engine_cores(count: int, among: Iterable[int]) -> Iterator[tuple[int, ...]]:
         for core in sorted(among):
             if len(taken) < count and _claim(folder, core, stack):
                 taken.append(core)
-        yield tuple(taken) if len(taken) == count else ()
+        if len(taken) < count:
+            stack.close()
+            taken = []
+        yield tuple(taken)
 
 
 def shared_out(cores: Sequence[int], replicas: int) -> tuple[tuple[int, ...], ...]:

@@ -56,6 +56,7 @@ def summarise(
             for past in resolved.pasts
         ],
         "outcomes": _outcomes(log),
+        "phases_s": _phases_s(log),
         "pof_threshold": threshold(log.searched),
         "default": _named(log, Origin.DEFAULT),
         "baseline": _named(log, Origin.BASELINE),
@@ -127,6 +128,14 @@ def _outcomes(log: Log) -> dict[str, Any]:
         "failed": dict(failed),
         "retried": log.attempts,
     }
+
+
+def _phases_s(log: Log) -> dict[str, float]:
+    """Seconds of each phase over all evaluations that count: what starting engines costs, apart from the loads."""
+    total: Counter[str] = Counter()
+    for seen in log.observations:
+        total.update(seen.timings)
+    return dict(total)
 
 
 def _named(log: Log, origin: Origin) -> dict[str, Any] | None:
