@@ -219,7 +219,7 @@ def test_a_hopeless_replay_ends_and_was_told_the_truth(golden: Golden) -> None:
     metrics = metrics_of(result.records)
     settled = [1e3 * (one.token_times_s[0] - one.scheduled_s) for one in result.records if one.error is None]
     assert sorted(last.settled_ms["ttft"]) == pytest.approx(sorted(settled))
-    assert bounds_of(last, 0.2)["mean_ttft_ms"][0] <= metrics["mean_ttft_ms"]
+    assert bounds_of(last, 0.5)["mean_ttft_ms"][0] <= metrics["mean_ttft_ms"]
 
 
 def test_sends_do_not_wait_for_answers(golden: Golden) -> None:

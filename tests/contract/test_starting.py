@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 
 from scoot_ray.cluster.evaluation import Finished, evaluate
 from scoot_ray.cluster.task import Task
-from scoot_ray.engine import node, signs
+from scoot_ray.engine import signs
 from scoot_ray.engine.caches import NodeCaches
 from scoot_ray.engine.launch import EngineOptions, engine_spec
 from scoot_ray.engine.ports import claimed_port
@@ -34,7 +35,7 @@ TRIAL = Trial(7, {"max_num_seqs": 8, "max_num_batched_tokens": 64}, Origin.MODEL
 @pytest.fixture(autouse=True)
 def own_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A node of the test's own: nothing is warm, nothing is claimed."""
-    monkeypatch.setattr(node.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield tmp_path
     assert not [one for one in psutil.Process().children(recursive=True) if "vllm" in " ".join(one.cmdline())]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scoot_ray.cluster.cores import engine_cores, shared_out
-from scoot_ray.engine import node, ports, signs
+from scoot_ray.engine import ports, signs
 from scoot_ray.engine.caches import NodeCaches, entries, is_warm, staging, variables
 from scoot_ray.engine.node import claimed, node_folder
 from scoot_ray.engine.ports import claimed_port
@@ -19,7 +20,7 @@ from scoot_ray.engine.signs import Signs
 
 @pytest.fixture(autouse=True)
 def own_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def test_a_claim_is_held_by_one_and_free_again_afterwards(tmp_path: Path) -> None:
