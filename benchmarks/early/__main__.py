@@ -1,7 +1,8 @@
 """Run simulated studies with and without early endings, in virtual time, and print a table.
 
-``python -m benchmarks.early --seeds 2 --observations 20``. A JSON line per study goes to ``--out``; every figure is
-simulated.
+``python -m benchmarks.early --seeds 2 --observations 16``. A JSON line per study goes to ``--out``; every figure is
+simulated. With ``--tuner random`` the same configurations are tried whatever comes of them, so that variants compare
+evaluation by evaluation.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--observations", type=int, default=20)
+    parser.add_argument("--tuner", default="scoot")
     parser.add_argument("--scenario", action="append", choices=tuple(SCENARIOS))
     parser.add_argument("--variant", action="append", choices=tuple(VARIANTS))
     parser.add_argument("--out", type=Path, default=None)
@@ -79,7 +81,7 @@ def main() -> None:
     found = []
     for scenario in options.scenario or SCENARIOS:
         for seed in range(options.seeds):
-            resolved = _resolved(scenario, seed, options.observations)
+            resolved = _resolved(scenario, options.tuner, seed, options.observations)
             for variant in options.variant or VARIANTS:
                 began_s = time.monotonic()
                 outcome = _run(resolved, scenario, variant)
@@ -92,12 +94,13 @@ def main() -> None:
     print(table(found))
 
 
-def _resolved(scenario: str, seed: int, observations: int) -> Resolved:
+def _resolved(scenario: str, tuner: str, seed: int, observations: int) -> Resolved:
     name, changes = SCENARIOS[scenario]
     path = STUDIES / f"{name}.yaml"
     study: Study = read_study(path)
     budget = study.budget.model_copy(update={"observations": observations, "end_hopeless": True})
-    return resolve(study.model_copy(update={**changes, "seed": seed, "budget": budget, "parallelism": 1}), path)
+    own = {"tuner": tuner, "seed": seed, "budget": budget, "parallelism": 1}
+    return resolve(study.model_copy(update={**changes, **own}), path)
 
 
 def _run(resolved: Resolved, scenario: str, variant: str) -> Outcome:
