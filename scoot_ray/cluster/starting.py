@@ -45,6 +45,8 @@ class Start:
         """
         with ExitStack() as stack:
             cores = stack.enter_context(self._cores(client))
+            if self.task.study.resources.pin:
+                self.notes["cores"] = list(cores)
             generation = self.caches.present()
             warm = not self._simulated and bool(self._variables(generation)) and is_warm(generation)
             try:

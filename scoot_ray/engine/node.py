@@ -17,9 +17,16 @@ _POLL_S = 0.25
 
 
 def node_folder(purpose: str) -> Path:
-    """A folder on this node's own disk, for this user alone; made where it is missing."""
-    folder = Path(tempfile.gettempdir()) / f"scoot-ray-{os.getuid()}" / purpose
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    """A folder on this node's own disk, for this user alone; made where it is missing.
+
+    Raises:
+        PermissionError: it is another user's, who could put code there for our engines to run.
+    """
+    own = Path(tempfile.gettempdir()) / f"scoot-ray-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    if own.stat().st_uid != os.getuid():
+        raise PermissionError(f"{own}: belongs to another user; remove it, or set TMPDIR to a folder of your own")
+    folder = own / purpose
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 

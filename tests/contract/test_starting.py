@@ -10,17 +10,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from scoot_ray.cluster import starting
 from scoot_ray.cluster.evaluation import Finished, evaluate
 from scoot_ray.cluster.task import Task
 from scoot_ray.engine import signs
 from scoot_ray.engine.caches import NodeCaches
 from scoot_ray.engine.launch import EngineOptions, engine_spec
 from scoot_ray.engine.ports import claimed_port
-from scoot_ray.engine.process import start
+from scoot_ray.engine.process import EngineProcess, EngineSpec, start
 from scoot_ray.engine.ready import StartFailed, wait_ready
 from scoot_ray.hopeless import Rule
 from scoot_ray.load.trace import Request, Trace
@@ -46,13 +48,19 @@ def ready(tmp_path: Path, env: dict[str, str], deadline_s: float = 60.0, silence
         return wait_ready(process, deadline_s, None, silence_s)
 
 
-def run(env: dict[str, str], trial: Trial = TRIAL, rule: Rule | None = None, duration_s: float = 1.0) -> Finished:
+def run(
+    env: dict[str, str],
+    trial: Trial = TRIAL,
+    rule: Rule | None = None,
+    duration_s: float = 1.0,
+    gpus: tuple[str, ...] = (),
+) -> Finished:
     plan = study()
     changes = {"python": sys.executable, "env": {"PYTHONPATH": FAKE_VLLM, **env}, "start_timeout_s": 60.0}
     engine = plan.engine.model_copy(update=changes)
     workload = plan.workload.model_copy(update={"duration_s": duration_s, "warmup": 0})
     plan = plan.model_copy(update={"engine": engine, "workload": workload})
-    return evaluate(Task(plan, TRACE, engine.env, rule=rule), trial, (), "here", lambda _phase: None)  # type: ignore[arg-type]  # no secrets here
+    return evaluate(Task(plan, TRACE, engine.env, rule=rule), trial, gpus, "here", lambda _phase: None)  # type: ignore[arg-type]  # no secrets here
 
 
 def measured_or_skip(finished: Finished) -> None:
@@ -80,6 +88,7 @@ def test_silence_is_not_waited_for(tmp_path: Path) -> None:
     assert "Initializing a V1 LLM engine" in failed.value.detail
 
 
+@pytest.mark.slow
 def test_a_start_that_gets_on_may_take_longer_than_it_may_be_silent(tmp_path: Path) -> None:
     began_s = time.monotonic()
     ready(tmp_path, {"FAKE_VLLM_FAULT": "slow_start", "FAKE_VLLM_START_S": "10"}, silence_s=8.0)
@@ -126,6 +135,41 @@ def test_a_cold_start_or_one_that_names_its_reason_is_not_tried_twice() -> None:
     assert "failed_with_warm_cache" not in json.loads(
         run({"FAKE_VLLM_FAULT": "crash_at_start"}).files["circumstances.json"]
     )
+
+
+def started_and_ready(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What happens to which replica, in order."""
+    happened: list[str] = []
+
+    def noted_start(spec: EngineSpec) -> EngineProcess:
+        happened.append(f"start {spec.cwd.name}")
+        return start(spec)
+
+    def noted_ready(process: EngineProcess, *given: Any) -> float:
+        took_s = wait_ready(process, *given)
+        happened.append(f"ready {process.spec.cwd.name}")
+        return took_s
+
+    monkeypatch.setattr(starting, "start", noted_start)
+    monkeypatch.setattr(starting, "wait_ready", noted_ready)
+    return happened
+
+
+def test_of_the_first_replicas_on_a_node_one_loads_the_model_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened = started_and_ready(monkeypatch)
+    measured_or_skip(run({}, gpus=("0", "1")))
+    assert happened[:3] == ["start replica-0", "ready replica-0", "start replica-1"]
+    happened.clear()
+    measured_or_skip(run({}, gpus=("0", "1")))
+    assert happened[:2] == ["start replica-0", "start replica-1"]
+
+
+def test_memory_that_is_not_seen_free_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "used_mib", lambda _gpus: (100,))
+    monkeypatch.setattr(starting, "wait_freed", lambda gpus, before: (tuple(gpus), before) != (("0",), (100,)))
+    finished = run({"FAKE_VLLM_FAULT": "oom_at_start"}, gpus=("0",))
+    assert isinstance(finished.observation.outcome, Failed)
+    assert json.loads(finished.files["circumstances.json"])["gpu_memory_freed"] is False
 
 
 def test_an_engine_keeps_to_its_cores_from_the_start(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
@@ -170,6 +171,15 @@ def test_dead_is_who_says_so(tmp_path: Path, line: str, dead: bool, monkeypatch:
     followed.look()
     time.sleep(0.01)
     assert followed.is_dead is dead
+
+
+def test_a_folder_of_another_user_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    node_folder("x")
+    uid = os.getuid()
+    Path(tempfile.gettempdir(), f"scoot-ray-{uid + 1}").mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        node_folder("x")
 
 
 def test_the_nodes_folder_is_for_this_user_alone() -> None:
