@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -33,7 +33,6 @@ class Start:
     enter: Callable[[str], None]
     timed: Timed
     notes: dict[str, object]
-    caches: NodeCaches = field(default_factory=NodeCaches)
 
     @contextmanager
     def engines(self, gpus: Sequence[str], client: ClientCore) -> Iterator[list[EngineProcess]]:
@@ -47,14 +46,15 @@ class Start:
             cores = stack.enter_context(self._cores(client))
             if self.task.study.resources.pin:
                 self.notes["cores"] = list(cores)
-            generation = self.caches.present()
+            caches = NodeCaches(self.task.study.engine.python)
+            generation = caches.present()
             warm = not self._simulated and bool(self._variables(generation)) and is_warm(generation)
             try:
                 engines = self._staged(stack, gpus, cores, generation)
             except StartFailed as failure:
                 if not warm or failure.kind not in MAY_BE_THE_CACHE:
                     raise
-                engines = self._again(stack, gpus, cores, failure)
+                engines = self._again(stack, gpus, cores, caches, failure)
             yield engines
 
     @property
@@ -68,19 +68,24 @@ class Start:
         return engine_cores(count, client.others)
 
     def _again(
-        self, stack: ExitStack, gpus: Sequence[str], cores: Sequence[int], failure: StartFailed
+        self,
+        stack: ExitStack,
+        gpus: Sequence[str],
+        cores: Sequence[int],
+        caches: NodeCaches,
+        failure: StartFailed,
     ) -> list[EngineProcess]:
         """Start once more, with nothing compiled before; what that shows is what counts."""
         self.notes["failed_with_warm_cache"] = str(failure)
         for log in [*self.scratch.glob("engine.log"), *self.scratch.glob("*/engine.log")]:
             log.rename(log.with_name("engine-warm-cache.log"))
-        generation = self.caches.fresh()
+        generation = caches.fresh()
         try:
             engines = self._staged(stack, gpus, cores, generation)
         except BaseException:
             discard(generation)
             raise
-        self.caches.adopt(generation)
+        caches.adopt(generation)
         return engines
 
     def _staged(
@@ -88,7 +93,7 @@ class Start:
     ) -> list[EngineProcess]:
         """Start all replicas; the first engine of this service on the node alone, so that others find it loaded."""
         engine = self.task.study.engine
-        service = [engine.model, engine.python, engine.args]
+        service = [engine.model, engine.args]
         with ExitStack() as attempt, ExitStack() as staged:
             self.enter("waiting for another engine to load the model")
             with self.timed("stage_s"):

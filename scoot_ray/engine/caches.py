@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,10 +30,11 @@ _FIRST = "first"
 
 
 class NodeCaches:
-    """The generations in ``root`` (None: this node's own folder)."""
+    """The generations of one engine's Python (None: this one) on this node."""
 
-    def __init__(self, root: Path | None = None) -> None:
-        self._root = node_folder("caches") if root is None else root
+    def __init__(self, python: str | None = None) -> None:
+        self._root = node_folder("caches") / _digest(python or sys.executable)
+        self._root.mkdir(mode=0o700, exist_ok=True)
 
     def present(self) -> Path:
         """The generation that engines use now."""
@@ -95,7 +97,7 @@ def staging(generation: Path, service: object, deadline_s: float) -> Iterator[bo
     So weights are fetched and code is compiled once, not by all engines that happen to start together. Once the context
     has ended without an exception, nobody waits any more. After ``deadline_s`` of waiting all may go ahead.
     """
-    key = hashlib.sha256(json.dumps(service, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    key = _digest(json.dumps(service, sort_keys=True, default=str))
     done = generation / f"{key}.staged"
     with contextlib.ExitStack() as stack:
         first = not done.exists() and stack.enter_context(claimed(generation / f"{key}.lock", deadline_s))
@@ -106,3 +108,7 @@ def staging(generation: Path, service: object, deadline_s: float) -> Iterator[bo
         yield first
         if first:
             done.touch()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
