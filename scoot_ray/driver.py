@@ -16,17 +16,17 @@ import yaml
 from ray.exceptions import RayError
 from rich.console import Console
 
-from scoot_ray.cluster.evaluation import Task
 from scoot_ray.cluster.optimizer import OptimizerError, RemoteOptimizer
 from scoot_ray.cluster.placement import check_can_hold, check_engine_present, node_shapes
 from scoot_ray.cluster.pool import RayPool
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.cluster.simulated import SimulatedPool
+from scoot_ray.cluster.task import Task
 from scoot_ray.environment import environment_of
 from scoot_ray.history import KEPT, pasts_to_json
 from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
-from scoot_ray.problem import goodput_limits, rate_slos
+from scoot_ray.problem import ending_rule, goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.export import serve_script
 from scoot_ray.results.live import LiveDisplay, PlainLines
@@ -168,10 +168,11 @@ def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, sto
 
 def _pool(resolved: Resolved, folder: RunFolder) -> RayPool | SimulatedPool:
     limits, slos = goodput_limits(resolved.problem), rate_slos(resolved.problem)
+    rule = ending_rule(resolved.study, resolved.problem)
     if resolved.study.engine.in_virtual_time:
-        return SimulatedPool(Simulation(resolved.study, resolved.trace.requests, limits, slos), folder)
+        return SimulatedPool(Simulation(resolved.study, resolved.trace.requests, limits, slos, rule), folder)
     env = resolved.study.engine.environment(os.environ)
-    return RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits, slos), folder)
+    return RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits, slos, rule), folder)
 
 
 def _display(resolved: Resolved, pool: RayPool | SimulatedPool, console: Console) -> LiveDisplay | PlainLines:

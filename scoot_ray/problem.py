@@ -10,6 +10,7 @@ from typing import TypeVar
 from scoot_ray.engine.flags import FlagError, parse_flags
 from scoot_ray.engine.launch import gpus_per_replica
 from scoot_ray.engine.presets import Preset
+from scoot_ray.hopeless import Rule, rule_of
 from scoot_ray.load.figures.goodput import LIMITED, Limit
 from scoot_ray.search import (
     SLO,
@@ -110,6 +111,13 @@ def rate_slos(problem: Problem) -> tuple[SLO, ...]:
     if not any(metric.startswith(MAX_RATE) for metric in wanted):
         return ()
     return tuple(slo for slo in problem.slos if not slo.metric.startswith(MAX_RATE))
+
+
+def ending_rule(study: Study, problem: Problem) -> Rule | None:
+    """What ends a hopeless evaluation early; None where none may be, and where each is a search for a rate."""
+    if not study.budget.end_hopeless or rate_slos(problem):
+        return None
+    return rule_of(problem, goodput_limits(problem), study.gpus)
 
 
 def _check_rate_search(study: Study, problem: Problem, what: str) -> None:

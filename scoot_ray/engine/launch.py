@@ -16,8 +16,8 @@ from scoot_ray.search.trial import Config
 _MODULE = "vllm.entrypoints.openai.api_server"
 _HOST = "127.0.0.1"
 _GPUS_PER_REPLICA = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
-# Ray gives its workers one OpenMP thread; our Python path and home would make the engine import from ours.
-_OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OMP_NUM_THREADS", "VLLM_API_KEY", "VLLM_PORT")
+# Ray gives its workers one OpenMP thread and a debugger; our Python path and home would make the engine import ours.
+_OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OMP_NUM_THREADS", "PYTHONBREAKPOINT", "VLLM_API_KEY", "VLLM_PORT")
 
 
 class TooFewGpus(ValueError):  # noqa: N818 - says what is wrong
@@ -47,11 +47,12 @@ def engine_spec(
     port: int,
     gpus: Sequence[str] = (),
     api_key: str | None = None,
+    cores: Sequence[int] = (),
 ) -> EngineSpec:
     """Return how to start one server for ``config``, listening on loopback only, with a fresh API key.
 
-    ``folder`` receives ``engine.log`` and is the working directory; ``gpus`` are the device ids it may use. Replicas of
-    one service share one ``api_key``.
+    ``folder`` receives ``engine.log`` and is the working directory; ``gpus`` are the device ids it may use, ``cores``
+    the CPU cores (none: as this process). Replicas of one service share one ``api_key``.
     """
     api_key = api_key or secrets.token_urlsafe(24)
     return EngineSpec(
@@ -62,6 +63,7 @@ def engine_spec(
         port=port,
         host=_HOST,
         api_key=api_key,
+        cores=tuple(cores),
     )
 
 

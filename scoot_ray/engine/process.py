@@ -26,7 +26,8 @@ _SWEEP_S = 30.0  # the guardian's own limits after the grace, and a little
 class EngineSpec:
     """One server to start: its command, the whole of its environment, and where it will listen.
 
-    ``env`` and ``api_key`` hold secrets and stay out of ``repr``.
+    ``cores`` are the CPU cores it keeps to from the first moment, none for those of this process. ``env`` and
+    ``api_key`` hold secrets and stay out of ``repr``.
     """
 
     argv: tuple[str, ...]
@@ -36,6 +37,7 @@ class EngineSpec:
     port: int
     host: str = "127.0.0.1"
     api_key: str | None = field(default=None, repr=False)
+    cores: tuple[int, ...] = ()
 
     @property
     def base_url(self) -> str:
@@ -174,6 +176,7 @@ def start(spec: EngineSpec, grace_s: float = 5.0) -> EngineProcess:
                 "cwd": str(spec.cwd),
                 "log": str(spec.log_path.absolute()),
                 "grace_s": grace_s,
+                "cores": spec.cores,
             }
         )
     except GuardianError:

@@ -132,8 +132,9 @@ class PlainLines:
 def describe(seen: Observation, resolved: Resolved) -> str:
     """One finished evaluation in one line."""
     took = f"{seen.held_s:.0f} s" if seen.timings else ""
+    started = f"start {seen.timings['start_s']:.0f} s  " if "start_s" in seen.timings else ""
     simulated = "simulated  " if resolved.study.engine.in_virtual_time else ""
-    head = f"trial {seen.trial.id:>3}  {seen.trial.origin.value:<12} {took:>6}  {simulated}"
+    head = f"trial {seen.trial.id:>3}  {seen.trial.origin.value:<12} {took:>6}  {started}{simulated}"
     match seen.outcome:
         case Measured(metrics=metrics):
             wanted = [objective.metric for objective in resolved.problem.objectives]

@@ -9,6 +9,7 @@ from typing import Any
 
 from scoot_ray.engine.flags import merged, serve_command
 from scoot_ray.engine.launch import replicas
+from scoot_ray.journal import bounds_to_json
 from scoot_ray.log import Log
 from scoot_ray.optimizer import stopped_early
 from scoot_ray.resolve import Resolved
@@ -55,6 +56,7 @@ def summarise(
             for past in resolved.pasts
         ],
         "outcomes": _outcomes(log),
+        "phases_s": _phases_s(log),
         "pof_threshold": threshold(log.searched),
         "default": _named(log, Origin.DEFAULT),
         "baseline": _named(log, Origin.BASELINE),
@@ -128,6 +130,14 @@ def _outcomes(log: Log) -> dict[str, Any]:
     }
 
 
+def _phases_s(log: Log) -> dict[str, float]:
+    """Seconds of each phase over all evaluations that count: what starting engines costs, apart from the loads."""
+    total: Counter[str] = Counter()
+    for seen in log.observations:
+        total.update(seen.timings)
+    return dict(total)
+
+
 def _named(log: Log, origin: Origin) -> dict[str, Any] | None:
     return next((_observation(seen) for seen in log.searched if seen.trial.origin is origin), None)
 
@@ -139,7 +149,7 @@ def _observation(seen: Observation) -> dict[str, Any]:
         case Measured(metrics=metrics):
             return {**document, "metrics": dict(metrics)}
         case Bounded(bounds=bounds, reason=reason):
-            return {**document, "bounds": {name: list(pair) for name, pair in bounds.items()}, "reason": reason}
+            return {**document, "bounds": bounds_to_json(bounds), "reason": reason}
         case Failed(kind=kind, detail=detail):
             return {**document, "failed": kind.value, "detail": detail}
 

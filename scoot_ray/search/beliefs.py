@@ -225,7 +225,7 @@ def _ceilings(problem: Problem, history: Sequence[Observation], kernel: Kernel) 
     measured = [(o.trial.config, o.outcome.metrics) for o in history if isinstance(o.outcome, Measured)]
     slos = list(problem.slos)
     limited = any(slo.metric == "error_rate" for slo in slos)
-    if not limited and any(metrics.get("error_rate", 0.0) > problem.max_error_rate for _, metrics in measured):
+    if not limited and _too_many_errors(problem, history):
         slos.append(SLO("error_rate", "<=", problem.max_error_rate))
     ceilings: list[Ceiling] = []
     for slo in slos:
@@ -234,6 +234,13 @@ def _ceilings(problem: Problem, history: Sequence[Observation], kernel: Kernel) 
             model = _fit(problem, known, slo.metric, kernel, "log", 1.0 if slo.is_ceiling else -1.0)
             ceilings.append(Ceiling(model, float(model.target(np.array(slo.limit)))))
     return tuple(ceilings)
+
+
+def _too_many_errors(problem: Problem, history: Sequence[Observation]) -> bool:
+    """Whether any configuration made more errors than may be, or was bound to."""
+    rates = [o.outcome.metrics.get("error_rate", 0.0) for o in history if isinstance(o.outcome, Measured)]
+    rates += [o.outcome.bounds.get("error_rate", (0.0, 0.0))[0] for o in history if isinstance(o.outcome, Bounded)]
+    return any(rate > problem.max_error_rate for rate in rates)
 
 
 def _fit(

@@ -163,6 +163,19 @@ def best_observed(problem: Problem, history: Sequence[Observation]) -> tuple[Obs
     return tuple(candidates[i].observation for i in front)
 
 
+def to_beat(problem: Problem, history: Sequence[Observation]) -> tuple[tuple[float, ...], ...]:
+    """The objectives of the best so far (one), or of the front (two), among those that keep the SLOs.
+
+    Empty while nothing keeps them: then even the figures of what breaks them decide what is recommended.
+    """
+    best = [o.outcome.metrics for o in best_observed(problem, history) if isinstance(o.outcome, Measured)]
+    return tuple(
+        tuple(metrics[objective.metric] for objective in problem.objectives)
+        for metrics in best
+        if problem.meets_slos(metrics)
+    )
+
+
 def settled(history: Sequence[Observation]) -> tuple[Observation, ...]:
     """The history without failures of ours, which say nothing about a configuration and are tried again."""
     return tuple(o for o in history if not isinstance(o.outcome, Failed) or o.outcome.kind.of_configuration)

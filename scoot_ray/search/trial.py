@@ -64,13 +64,15 @@ class Trial:
     """One configuration to evaluate.
 
     ``orders`` are the arrival orders (offsets to the study's seed) replayed within one engine start;
-    a search trial has the single order 0.
+    a search trial has the single order 0. ``to_beat`` are the objectives of what it must improve on, known when it was
+    suggested; an evaluation that cannot any more may end early. Empty: it runs to its end.
     """
 
     id: int
     config: Config
     origin: Origin
     orders: tuple[int, ...] = (0,)
+    to_beat: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
-    """Ended early because it could not win: each metric is known to lie within (low, high)."""
+    """Ended early because it could not win: each metric is known to lie within (low, high), either may be infinite.
+
+    Metrics not named are not known at all.
+    """
 
     bounds: Mapping[str, tuple[float, float]]
     reason: str
@@ -102,7 +107,11 @@ Outcome: TypeAlias = Measured | Bounded | Failed
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A trial with its outcome. ``timings`` are seconds per phase: queue_s start_s warmup_s load_s drain_s stop_s."""
+    """A trial with its outcome.
+
+    ``timings`` are seconds per phase: queue_s stage_s start_s warmup_s load_s drain_s stop_s. In stage_s another engine
+    was waited for, which was the first to load the model on that node.
+    """
 
     trial: Trial
     outcome: Outcome

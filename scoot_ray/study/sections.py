@@ -69,7 +69,8 @@ class Engine(Section):
     help: str | None = None
     args: Annotated[dict[str, Scalar], BeforeValidator(underscored)] = Field(default_factory=dict)
     env: dict[str, str | FromEnvironment] = Field(default_factory=dict)
-    start_timeout_s: PositiveFloat = 600.0
+    start_timeout_s: PositiveFloat = 3600.0
+    silence_timeout_s: PositiveFloat = 600.0
     hardware: Hardware | None = None
     version: Version | None = None
     clock: Literal["virtual", "real"] | None = None
@@ -121,6 +122,7 @@ class Resources(Section):
 
     gpus: Annotated[int, Field(ge=0)] = 0
     cpus: PositiveFloat = 1.0
+    pin: bool = False
     accelerator: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
 
@@ -202,6 +204,7 @@ class Budget(Section):
     patience: Annotated[Patience | None, BeforeValidator(_patience)] = None
     gpu_hours: PositiveFloat | None = None
     deadline: Annotated[datetime | None, BeforeValidator(_moment)] = None
+    end_hopeless: bool = True
 
     def left(self, log: Log, gpus: int) -> int:
         """Search trials that may still be submitted; open ones count as spent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ values = (
 metrics = st.dictionaries(st.sampled_from(["mean_ttft_ms", "error_rate"]), st.floats(0, 1e6))
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Measured, metrics, st.lists(metrics, max_size=3).map(tuple)),
-    st.builds(Bounded, st.just({"mean_ttft_ms": (1.0, 2.5)}), st.text(max_size=20)),
+    st.builds(Bounded, st.just({"mean_ttft_ms": (1.0, inf), "a": (-inf, 2.5)}), st.text(max_size=20)),
     st.builds(Failed, st.sampled_from(FailureKind), st.text(max_size=40)),
 )
 
@@ -35,7 +36,7 @@ def test_what_is_read_back_is_what_was_written(
     folder = tmp_path_factory.mktemp("journal")
     journal = Journal(folder)
     log = journal.started(journal.replay(), {"python": "3.11"})
-    trial = Trial(0, config, Origin.INITIAL, (0, 2))
+    trial = Trial(0, config, Origin.INITIAL, (0, 2), ((812.5, 31.0), (240.0, 60.0)))
     log = journal.submitted(log, trial)
     for outcome in happened:
         log = journal.observed(log, Observation(trial, outcome, "host", {"load_s": 1.5}))
