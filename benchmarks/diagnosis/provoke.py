@@ -26,8 +26,8 @@ from threading import Thread
 
 import psutil
 
-DEADLINE_S = 240.0
-GRACE_S = 20.0
+DEADLINE_S = 300.0
+GRACE_S = 30.0
 CGROUP = Path("/sys/fs/cgroup/memory/scoot-ray-provoke")
 
 
@@ -181,7 +181,7 @@ CASES: tuple[Case, ...] = (
     Case("whole_prefill", "--no-enable-chunked-prefill --max-num-batched-tokens 256"),
     Case("threshold_too_long", "--long-prefill-token-threshold 9999"),
     Case("block_size", "--block-size 24"),
-    Case("cache_too_small", "--kv-cache-memory-bytes 100000"),
+    Case("cache_too_small", "--hf-overrides {{\"max_position_embeddings\":400000}} --max-model-len 200000"),
     Case("cache_too_large", env={"VLLM_CPU_KVCACHE_SPACE": "500"}),
     Case("tensor_parallel", "--tensor-parallel-size 2"),
     Case("tensor_parallel_heads", "--tensor-parallel-size 3"),
@@ -277,7 +277,9 @@ def provoke(case: Case, lab: Lab) -> int | None:
         try:
             if case.act:
                 case.act(lab, process)
-            return started.wait(GRACE_S if case.act else DEADLINE_S)
+                return started.wait(GRACE_S)
+            wait(process, lambda: started.poll() is not None or healthy(lab))
+            return started.poll()
         except (subprocess.TimeoutExpired, StopIteration, psutil.NoSuchProcess):
             return None
         finally:
@@ -312,9 +314,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    for case in CASES:
-        if asked.names and case.name not in asked.names:
-            continue
+    cases = {case.name: case for case in CASES}
+    for case in [cases[name] for name in asked.names or cases]:
         folder = Path(f"/tmp/scoot-ray-provoke/{case.name}")  # a name that every user may read
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
