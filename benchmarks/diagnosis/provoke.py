@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -26,7 +27,7 @@ from threading import Thread
 
 import psutil
 
-DEADLINE_S = 300.0
+DEADLINE_S = 900.0
 GRACE_S = 30.0
 CGROUP = Path("/sys/fs/cgroup/memory/scoot-ray-provoke")
 
@@ -75,13 +76,17 @@ def kill(when: str, number: int, child: bool = False) -> Callable[[Lab, psutil.P
 
 def core(process: psutil.Process) -> psutil.Process:
     """The engine's own process below the server."""
-    return next(one for one in process.children(recursive=True) if "EngineCore" in " ".join([one.name(), *one.cmdline()]))
+    return next(
+        one for one in process.children(recursive=True) if "EngineCore" in " ".join([one.name(), *one.cmdline()])
+    )
 
 
 def wait(process: psutil.Process, done: Callable[[], bool]) -> None:
     """Wait until ``done``, the end of the process, or the deadline."""
     ends_s = time.monotonic() + DEADLINE_S
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < ends_s and not done():
+    while (
+        process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < ends_s and not done()
+    ):
         time.sleep(0.2)
 
 
@@ -163,9 +168,16 @@ def write(name: str, text: str) -> Callable[[Path], object]:
     return lambda model: (model / name).write_text(text)
 
 
+def lock(name: str) -> Callable[[Path], object]:
+    """Let nobody read one of the model's files."""
+    return lambda model: (model / name).chmod(0)
+
+
 TINY = "unshare -m sh -c 'mkdir -p {folder}/tiny; mount -t tmpfs -o size=64k tmpfs {folder}/tiny; exec \"$@\"' sh"
 NO_SHM = "unshare -m sh -c 'mount -t tmpfs -o size=4k tmpfs /dev/shm; exec \"$@\"' sh"
 NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
+TINY_CACHE = {"VLLM_CACHE_ROOT": "{folder}/tiny", "TORCHINDUCTOR_CACHE_DIR": "{folder}/tiny/inductor"}
+HUB = {"HF_HUB_OFFLINE": "0"}
 LOADING = "Initializing a V1 LLM engine"
 
 CASES: tuple[Case, ...] = (
@@ -196,8 +208,8 @@ CASES: tuple[Case, ...] = (
     Case("port_forbidden", "--port 80", prefix=NOBODY, env={"HOME": "/tmp"}),
     Case("no_such_folder", model="/nowhere/model"),
     Case("not_downloaded", model="someone/some-model"),
-    Case("hub_unreachable", model="someone/some-model", env={"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}),
-    Case("hub_without_name", model="someone/some-model", env={"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://hub.invalid"}),
+    Case("hub_unreachable", model="someone/some-model", env={**HUB, "HF_ENDPOINT": "http://127.0.0.1:9"}),
+    Case("hub_without_name", model="someone/some-model", env={**HUB, "HF_ENDPOINT": "http://hub.invalid"}),
     Case("weights_missing", spoil=without("model.safetensors")),
     Case("weights_cut_short", spoil=shorten),
     Case("weights_scrambled", spoil=scramble),
@@ -207,10 +219,10 @@ CASES: tuple[Case, ...] = (
     Case("tokenizer_broken", spoil=write("tokenizer.json", "{}")),
     Case("unknown_architecture", spoil=edit(architectures=["SomethingForCausalLM"])),
     Case("weights_of_another_shape", spoil=edit(hidden_size=384)),
-    Case("weights_unreadable", prefix=NOBODY, env={"HOME": "/tmp"}, spoil=lambda model: (model / "model.safetensors").chmod(0)),
+    Case("weights_unreadable", prefix=NOBODY, env={"HOME": "/tmp"}, spoil=lock("model.safetensors")),
     Case("cache_folder_forbidden", prefix=NOBODY, env={"HOME": "/root", "VLLM_CACHE_ROOT": "/root/cache"}),
-    Case("disk_full_cache", prefix=TINY, env={"VLLM_CACHE_ROOT": "{folder}/tiny", "TORCHINDUCTOR_CACHE_DIR": "{folder}/tiny/i"}, args="--no-enforce-eager"),
-    Case("disk_full_tmp", prefix=TINY, env={"TMPDIR": "{folder}/tiny", "HOME": "{folder}/tiny", "VLLM_CACHE_ROOT": "{folder}/tiny"}),
+    Case("disk_full_cache", "--no-enforce-eager", TINY_CACHE, TINY),
+    Case("disk_full_tmp", env={**TINY_CACHE, "TMPDIR": "{folder}/tiny", "HOME": "{folder}/tiny"}, prefix=TINY),
     Case("shm_small", prefix=NO_SHM),
     Case("address_space", prefix="prlimit --as=3500000000"),
     Case("address_space_tiny", prefix="prlimit --as=1200000000"),
@@ -233,8 +245,6 @@ CASES: tuple[Case, ...] = (
 
 def command(case: Case, lab: Lab) -> list[str]:
     """The case's command line."""
-    import shlex
-
     named = {"folder": lab.folder, "cgroup": CGROUP}
     model = case.model or str(lab.model)
     own = f"--model {model} --host 127.0.0.1 --port {lab.port} --enforce-eager --max-model-len 1024"

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from pathlib import Path
 
-from scoot_ray.engine.diagnose import Diagnosis, diagnose
+from scoot_ray.engine.diagnose import Diagnosis
+from scoot_ray.engine.post_mortem import post_mortem
 from scoot_ray.engine.process import EngineProcess
 from scoot_ray.engine.server import healthy
 from scoot_ray.search.trial import Config, FailureKind
@@ -57,8 +58,8 @@ def wait_ready(process: EngineProcess, deadline_s: float, config: Config | None 
     """
     began = time.monotonic()
     while True:
-        if (code := process.poll()) is not None:
-            raise StartFailed(diagnose(code, read_log(process.spec.log_path), "start", config))
+        if process.poll() is not None:
+            raise StartFailed(post_mortem(process, "start", config))
         listener = listening(process.spec.port, process.pids)
         # Looked at twice: a process of ours may have begun to listen after its siblings were counted.
         if listener is Listener.FOREIGN and listening(process.spec.port, process.pids) is Listener.FOREIGN:
@@ -66,7 +67,7 @@ def wait_ready(process: EngineProcess, deadline_s: float, config: Config | None 
         if listener is Listener.OURS and healthy(process.spec.base_url):
             return time.monotonic() - began
         if time.monotonic() - began > deadline_s:
-            raise StartFailed(diagnose(None, read_log(process.spec.log_path), "start", config))
+            raise StartFailed(post_mortem(process, "start", config))
         time.sleep(_POLL_S)
 
 

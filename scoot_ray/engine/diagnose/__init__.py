@@ -56,14 +56,13 @@ def diagnose(
     its lines, which are read once and not kept. Without ``config`` the parameters are those that the line names.
     ``kernel`` are the kernel's own words on processes of this engine that it killed for want of memory.
     """
-    end = ending(exit_code, phase)
-    if kernel:
-        advice = "more memory for an evaluation, or fewer at a time on this machine"
-        return Diagnosis(FailureKind.OUT_OF_MEMORY, kernel[0], advice=advice, cause="killed by the kernel")
     reading = _read(log.split("\n") if isinstance(log, str) else log)
-    if reading.known is not None:
-        return _by_rule(reading.known, config)
-    return _by_ending(end, exit_code, reading, config)
+    known = reading.known
+    if kernel and (known is None or known.rule.weak):
+        return _by_kernel(kernel[0])
+    if known is not None:
+        return _by_rule(known, config)
+    return _by_ending(ending(exit_code, phase), exit_code, reading, config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +118,11 @@ class _Tail:
         if line.strip():
             self.last = Statement(self._number, line.strip(), raised=False)
         return line
+
+
+def _by_kernel(words: str) -> Diagnosis:
+    advice = "more memory for an evaluation, or fewer at a time on this machine"
+    return Diagnosis(FailureKind.OUT_OF_MEMORY, words[:_LONGEST], advice=advice, cause="killed by the kernel")
 
 
 def _by_rule(known: _Known, config: Config | None) -> Diagnosis:

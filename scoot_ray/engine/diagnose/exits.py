@@ -26,9 +26,7 @@ _ALIVE: Mapping[Phase, Ending] = {
     "start": Ending(
         FailureKind.START_TIMEOUT, "not ready in time", "a longer engine.start_timeout_s, if it was on its way"
     ),
-    "load": Ending(
-        FailureKind.STALLED, "alive, but no request succeeded", "look at the log for what it waits for"
-    ),
+    "load": Ending(FailureKind.STALLED, "alive, but no request succeeded", "look at the log for what it waits for"),
 }
 _BY_CODE: Mapping[int, Ending] = {
     -signal.SIGKILL: Ending(
@@ -71,7 +69,7 @@ _BY_CODE: Mapping[int, Ending] = {
 
 
 def ending(code: int | None, phase: Phase) -> Ending:
-    """Return what ``code`` says: None for an engine that still runs, negative for a signal, as 128 + n is for shells."""
+    """Return what ``code`` says: None for an engine that still runs, -n for signal n, which shells call 128 + n."""
     if code is None:
         return _ALIVE[phase]
     if 128 < code <= 128 + signal.SIGRTMAX:

@@ -24,20 +24,32 @@ _LEVEL = re.compile(
 )
 _SEVERE = frozenset({"ERROR", "CRITICAL", "E"})
 _RAISED = re.compile(
-    r"^(?:[\w.]+\.)?(?:[A-Z]\w*(?:Error|Exception|Failure)|OutOfResources|Exception)(?:: |$|\()"
-    r"|^\s+(?:Value error, |Input should be )|^\S+: error: |^cannot start |^terminate called|^Fatal Python error"
+    r"""^(?:[\w.]+\.)?(?:[A-Z]\w*(?:Error|Exception|Failure)|OutOfResources|Exception)(?::[ ]|$|\()
+    |^\s+(?:Value[ ]error,|Input[ ]should[ ]be)[ ]        # pydantic
+    |^\S+:[ ]error:[ ]                                    # argparse
+    |^cannot[ ]start[ ]                                   # our guardian
+    |^terminate[ ]called|^Fatal[ ]Python[ ]error
+    """,
+    re.VERBOSE,
 )
 _ANNOUNCED = re.compile(
-    r"^\[E[ \d]|^/\S*ld: |^mpirun noticed|^NCCL WARN |not enough space for /dev/shm|^Bus error|^Initialization failed|^OSError: \[Errno"
+    r"""^\[E[ \d]|^NCCL[ ]WARN[ ]                          # torch's C++ side, NCCL
+    |^/\S*ld:[ ]|^Bus[ ]error|^mpirun[ ]noticed|not[ ]enough[ ]space[ ]for[ ]/dev/shm
+    |^Initialization[ ]failed|[Ww]atchdog[ ]timeout[ ]\(   # SGLang
+    """,
+    re.VERBOSE,
 )
 _SAYS_NOTHING = re.compile(
-    r"See root cause above|[Ss]ee stack trace|check the stack trace above|EngineDeadError|EngineGenerateError"
-    r"|validation errors? for|Background loop (?:has errored|is stopped)|background process\."
-    r"|^(?:[\w.]+\.)?(?:CancelledError|TimeoutError|SystemExit|KeyboardInterrupt|AssertionError|RuntimeError)(?:: ?\d*)?$"
-    r"|NoneType: None|^subprocess\.|ChildFailedError|The above exception|During handling of"
+    r"""See[ ]root[ ]cause[ ]above|[Ss]ee[ ]stack[ ]trace|check[ ]the[ ]stack[ ]trace[ ]above|background[ ]process\.
+    |Engine(?:Dead|Generate)Error|Background[ ]loop[ ](?:has[ ]errored|is[ ]stopped)|NoneType:[ ]None
+    |ValidationError:[ ]\d+[ ]validation|^subprocess\.|ChildFailedError
+    |The[ ]above[ ]exception|During[ ]handling[ ]of
+    |^(?:[\w.]+\.)?(?:(?:Cancelled|Timeout|Assertion|Runtime)Error|SystemExit)(?::[ ]?\d*)?$
+    """,
+    re.VERBOSE,
 )
-_OF_A_REQUEST = re.compile(r"^Exception in ASGI application|^Exception in callback")
-_REQUEST_SOURCES = re.compile(r"serving\w*\.py|protocol\.py|preprocess\.py|api_utils\.py|h11_impl|httptools_impl")
+_OF_A_REQUEST = re.compile(r"^Exception in (?:ASGI application|callback)")
+_REQUEST_SOURCES = re.compile(r"serving\w*\.py|protocol\.py|preprocess\.py")
 _FIELD = re.compile(r"^[a-z]\w*(?:\.\w+)*$")
 
 
