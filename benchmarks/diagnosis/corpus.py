@@ -14,6 +14,13 @@ from scoot_ray.search.trial import FailureKind
 
 FOLDER = Path(__file__).parents[2] / "tests" / "data" / "engine_logs"
 NOTHING = "nothing"
+_PROVOKED = {
+    "engine": "vllm",
+    "version": "0.32.0",
+    "source": "benchmarks.diagnosis.provoke",
+    "phase": "start",
+    "group": "provoked",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Case:
 def cases() -> tuple[Case, ...]:
     """All cases: those quoted, then those provoked on a real engine, in their files' order."""
     quoted = _entries("quoted.yaml")
-    provoked = ({**entry, "log": _provoked(entry["name"])} for entry in _entries("provoked.yaml"))
+    provoked = ({**_PROVOKED, **entry, "log": _provoked(entry["name"])} for entry in _entries("provoked.yaml"))
     return tuple(_case(entry) for entries in (quoted, provoked) for entry in entries)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -315,6 +316,14 @@ def _session(process: psutil.Process) -> int | None:
         return None
 
 
+def cleaned(text: str, python: str) -> str:
+    """The log without what is particular to this machine: where the engine, its Python and the case's files are."""
+    text = re.sub(r"/tmp/scoot-ray-provoke/\w+", "/case", text)  # noqa: S108 - the name of our own folder
+    text = text.replace(str(Path(python).parents[1]), "/engine")
+    text = re.sub(r"/\S+/lib/python3(?=[.]\d+/(?!site-packages))", "/usr/lib/python3", text)
+    return re.sub(r"usage: (?:.*\n)(?:[ ].*\n)+", "usage: …\n", text)
+
+
 def main() -> None:
     """Provoke the cases asked for, all without names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -341,7 +350,8 @@ def main() -> None:
             port = probe.getsockname()[1]
         began_s = time.monotonic()
         code = provoke(case, Lab(asked.python, model, folder, port))
-        shutil.copy(folder / "engine.log", asked.out / f"{case.name}.log")
+        text = (folder / "engine.log").read_text(errors="replace")
+        (asked.out / f"{case.name}.log").write_text(cleaned(text, asked.python))
         (asked.out / f"{case.name}.code").write_text(f"{code}\n")
         shutil.rmtree(folder, ignore_errors=True)
         print(f"{case.name:32} exit {code}  {time.monotonic() - began_s:.0f} s", flush=True)

@@ -137,6 +137,13 @@ REJECTED = (
         ("enable_chunked_prefill", "enable_prefix_caching"),
     ),
     Rule(
+        "number format",
+        FailureKind.REJECTED,
+        (r"B?float\d+ is (?:only|not) supported", r"compute capability of at least"),
+        "another dtype, or quantisation, that this GPU can compute with",
+        ("dtype", "kv_cache_dtype", "quantization"),
+    ),
+    Rule(
         "combination refused",
         FailureKind.REJECTED,
         (
@@ -185,6 +192,7 @@ UNDER_WAY = (
             r"CUDNN_STATUS_\w+",
             r"CUDA error",
             r"HIP error",
+            r"Encountered an error in forward",
         ),
         "often a bug of a kernel: try another attention backend, or enforce_eager; if everything does it, the GPU",
         ambiguous=True,

@@ -10,15 +10,10 @@ from benchmarks.diagnosis.corpus import FOLDER, Case, answer, cases, expected, i
 from scoot_ray.cli import main
 
 CASES = cases()
-MISREAD = {"trtllm_vector_too_large"}
-"""Known to be misread; docs/diagnosis.md names them."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_verdict(case: Case) -> None:
-    if case.name in MISREAD:
-        assert answer(case) != expected(case), "no longer misread: take it out of MISREAD"
-        pytest.xfail("known")
     found = case.diagnose()
     assert answer(case) == expected(case), found
     if case.kind is not None:
