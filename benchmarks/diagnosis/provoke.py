@@ -318,7 +318,7 @@ def _session(process: psutil.Process) -> int | None:
 
 def cleaned(text: str, python: str) -> str:
     """The log without what is particular to this machine: where the engine, its Python and the case's files are."""
-    text = re.sub(r"/tmp/scoot-ray-provoke/\w+", "/case", text)  # noqa: S108 - the name of our own folder
+    text = re.sub(r"/tmp/scoot-ray-provoke/\w+", "/case", text)
     text = text.replace(str(Path(python).parents[1]), "/engine")
     text = re.sub(r"/\S+/lib/python3(?=[.]\d+/(?!site-packages))", "/usr/lib/python3", text)
     return re.sub(r"usage: (?:.*\n)(?:[ ].*\n)+", "usage: …\n", text)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from scoot_ray.engine.diagnose.configurations import MEMORY
 from scoot_ray.engine.diagnose.exits import Ending, Phase, ending
 from scoot_ray.engine.diagnose.lines import Statement, statements
 from scoot_ray.engine.diagnose.rules import PARAMETERS, RULES, Rule
@@ -59,7 +60,7 @@ def diagnose(
     reading = _read(log.split("\n") if isinstance(log, str) else log)
     known = reading.known
     if kernel and (known is None or known.rule.weak):
-        return _by_kernel(kernel[0])
+        return _by_kernel(kernel[0], config)
     if known is not None:
         return _by_rule(known, config)
     return _by_ending(ending(exit_code, phase), exit_code, reading, config)
@@ -120,9 +121,11 @@ class _Tail:
         return line
 
 
-def _by_kernel(words: str) -> Diagnosis:
+def _by_kernel(words: str, config: Config | None) -> Diagnosis:
+    said = Statement(0, words[:_LONGEST], raised=True)
     advice = "more memory for an evaluation, or fewer at a time on this machine"
-    return Diagnosis(FailureKind.OUT_OF_MEMORY, words[:_LONGEST], advice=advice, cause="killed by the kernel")
+    involved = _involved(said, MEMORY, config)
+    return Diagnosis(FailureKind.OUT_OF_MEMORY, said.text, None, involved, advice, "killed by the kernel")
 
 
 def _by_rule(known: _Known, config: Config | None) -> Diagnosis:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scoot_ray.engine.diagnose.rule import Rule
 from scoot_ray.search.trial import FailureKind
 
-_MEMORY = (
+MEMORY = (
     "gpu_memory_utilization",
     "max_num_batched_tokens",
     "max_num_seqs",
@@ -40,7 +40,7 @@ OUT_OF_MEMORY = (
             r"larger than the profiled value -",
         ),
         "more memory for the KV cache (gpu_memory_utilization, mem_fraction_static, GPUs), or a shorter max_model_len",
-        _MEMORY,
+        MEMORY,
     ),
     Rule(
         "out of GPU memory",
@@ -56,7 +56,7 @@ OUT_OF_MEMORY = (
             r"CUDA_ERROR_OUT_OF_MEMORY",
         ),
         "less memory per server: fewer sequences or batched tokens, a lower gpu_memory_utilization, more GPUs",
-        _MEMORY,
+        MEMORY,
     ),
     Rule(
         "out of host memory",
@@ -70,14 +70,14 @@ OUT_OF_MEMORY = (
             r"Too large swap space",
         ),
         "free memory on this machine, or ask for less: see the line",
-        (*_MEMORY, "swap_space"),
+        (*MEMORY, "swap_space"),
     ),
     Rule(
         "worker killed",
         FailureKind.OUT_OF_MEMORY,
         (r"died.*exit ?code: -9\b", r"exited on signal 9", r"killed by the OOM killer"),
         "more memory for an evaluation, or fewer at a time on this machine; dmesg says whether it was that",
-        _MEMORY,
+        MEMORY,
         ambiguous=True,
         weak=True,
     ),

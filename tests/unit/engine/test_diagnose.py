@@ -183,6 +183,8 @@ def test_the_kernel_is_believed_unless_the_log_knows_better() -> None:
     found = diagnose(1, f"{CORE}Worker proc VllmWorker-1 died unexpectedly\n", "load", kernel=words)
     assert (found.kind, found.evidence, found.ambiguous) == (Kind.OUT_OF_MEMORY, words[0], False)
     assert diagnose(2, "x: error: unrecognized arguments: --a", "start", kernel=words).kind is Kind.REJECTED
+    config = {"max_num_seqs": 8, "block_size": 16}
+    assert diagnose(-9, "", "load", config, words).parameters == ("max_num_seqs",)
 
 
 @pytest.mark.parametrize(
