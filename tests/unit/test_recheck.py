@@ -141,7 +141,7 @@ def test_a_machine_that_breaks_ends_the_run_and_no_configuration_is_blamed(tmp_p
     assert "a configuration that had worked fails now" in (RetryPolicy().exhausted(log) or "")
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     budget=st.integers(1, 15),

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from scoot_ray.engine.diagnose.configurations import MEMORY
 from scoot_ray.engine.diagnose.exits import Ending, Phase, ending
 from scoot_ray.engine.diagnose.lines import Statement, statements
-from scoot_ray.engine.diagnose.rules import PARAMETERS, RULES, Rule
+from scoot_ray.engine.diagnose.rule import Rule
+from scoot_ray.engine.diagnose.rules import PARAMETERS, RULES
 from scoot_ray.engine.flags import canonical
 from scoot_ray.search.trial import Config, FailureKind
 
