@@ -17,7 +17,7 @@ GROUPS = {
     "provoked": "provoked on vLLM 0.32",
     "quoted": "quoted",
     "held_back": "quoted, held back",
-    "afterwards": "quoted afterwards",
+    "afterwards": "collected afterwards",
 }
 BEGIN, END = "<!-- python -m benchmarks.diagnosis --write -->", "<!-- end -->"
 

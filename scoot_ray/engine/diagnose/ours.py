@@ -179,6 +179,8 @@ MODEL = (
             r"PytorchStreamReader failed",
             r"JSONDecodeError",
             r"is not a valid JSON file",
+            r"Unrecognized model in",
+            r"^Exception: .* at line \d+ column \d+",  # the tokenizers library
             r"Following weights were not initialized",
             r"There is no module or parameter named",
             r"tokenizer.*(?:corrupt|untagged enum|missing field)",
