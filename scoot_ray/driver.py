@@ -149,7 +149,8 @@ def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
     if measured_on not in {None, resolved.trace.sha256}:
         raise RunError(f"workload.trace: {resolved.trace.source}: is not the file that this run has measured so far")
     for observation in list(folder.unclaimed(log.open)):
-        if not isinstance(observation.outcome, Failed) or observation.outcome.kind.of_configuration:
+        outcome = observation.outcome
+        if not isinstance(outcome, Failed) or (outcome.kind.of_configuration and not outcome.ambiguous):
             log = journal.observed(log, observation)
     return log
 

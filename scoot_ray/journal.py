@@ -219,7 +219,12 @@ def _outcome_to_json(outcome: Outcome) -> dict[str, Any]:
         case Bounded():
             return {"bounded": bounds_to_json(outcome.bounds), "reason": outcome.reason}
         case Failed():
-            return {"failed": outcome.kind.value, "detail": outcome.detail}
+            return {
+                "failed": outcome.kind.value,
+                "detail": outcome.detail,
+                "of_configuration": outcome.kind.of_configuration,
+                "ambiguous": outcome.ambiguous,
+            }
 
 
 def _outcome(data: Mapping[str, Any]) -> Outcome:
@@ -227,7 +232,16 @@ def _outcome(data: Mapping[str, Any]) -> Outcome:
         return Measured(data["measured"], tuple(data["runs"]))
     if "bounded" in data:
         return Bounded(_bounds(data["bounded"]), data["reason"])
-    return Failed(FailureKind(data["failed"]), data["detail"])
+    return _failed(data)
+
+
+def _failed(data: Mapping[str, Any]) -> Failed:
+    """Read a failure; of a kind that a newer version knows, it still says whose fault it was."""
+    kind, detail, ambiguous = data["failed"], data["detail"], data.get("ambiguous", False)
+    if kind in set(FailureKind):
+        return Failed(FailureKind(kind), detail, ambiguous)
+    nearest = FailureKind.CRASHED if data.get("of_configuration") else FailureKind.INTERNAL
+    return Failed(nearest, f"{kind}: {detail}", ambiguous)
 
 
 def _read(path: Path) -> Event:

@@ -10,6 +10,7 @@ import click
 from scoot_ray import __version__
 from scoot_ray.cli.calibrate import calibrate
 from scoot_ray.cli.capacity import capacity
+from scoot_ray.cli.diagnose import diagnose
 from scoot_ray.cli.doctor import doctor
 from scoot_ray.cli.explain import explain
 from scoot_ray.cli.init import init
@@ -34,6 +35,7 @@ for _command in (
     resume,
     status,
     explain,
+    diagnose,
     sweep,
     calibrate,
     replay,

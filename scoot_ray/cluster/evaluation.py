@@ -18,10 +18,11 @@ from scoot_ray.cluster.account import account_of_load, account_of_search, limits
 from scoot_ray.cluster.cores import client_core
 from scoot_ray.cluster.starting import Start
 from scoot_ray.cluster.task import Task
-from scoot_ray.engine.diagnose import diagnose
+from scoot_ray.engine.diagnose.stall import stalled
 from scoot_ray.engine.launch import TooFewGpus
+from scoot_ray.engine.post_mortem import post_mortem
 from scoot_ray.engine.process import EngineProcess, GuardianError, pin
-from scoot_ray.engine.ready import StartFailed, read_log
+from scoot_ray.engine.ready import StartFailed
 from scoot_ray.engine.server import healthy, max_model_len, reset_prefix_cache, server_version
 from scoot_ray.hopeless import watch
 from scoot_ray.load.arrivals import Arrivals
@@ -53,9 +54,9 @@ class Finished:
 class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours or the configuration's
     """Ends an evaluation with a reason."""
 
-    def __init__(self, kind: FailureKind, detail: str) -> None:
-        super().__init__(kind, detail)
-        self.outcome = Failed(kind, detail)
+    def __init__(self, kind: FailureKind, detail: str, ambiguous: bool = False) -> None:
+        super().__init__(kind, detail, ambiguous)
+        self.outcome = Failed(kind, detail, ambiguous)
 
 
 def deadline_s(study: Study, orders: int) -> float:
@@ -78,7 +79,7 @@ def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: C
         except _Failure as failure:
             outcome = failure.outcome
         except StartFailed as failure:
-            outcome = Failed(failure.kind, evaluation.masked(failure.detail))
+            outcome = Failed(failure.kind, evaluation.masked(failure.detail), failure.diagnosis.ambiguous)
         except TooFewGpus as error:
             outcome = Failed(FailureKind.REJECTED, str(error))
         except (GuardianError, LoadError, OSError) as error:
@@ -232,9 +233,9 @@ class _Evaluation:
             code = engine.poll()
             if code is None and healthy(engine.spec.base_url):
                 continue
-            found = diagnose(code, read_log(engine.spec.log_path), "load", self._trial.config)
+            found = post_mortem(engine, "load", self._trial.config)
             if code is not None or found.kind is not FailureKind.STALLED:
-                raise _Failure(found.kind, self.masked(found.evidence))
+                raise _Failure(found.kind, self.masked(found.evidence), found.ambiguous)
 
     def masked(self, text: str) -> str:
         """The text without the value of any secret."""
@@ -270,4 +271,6 @@ def _check_any_succeeded(measurement: Measurement) -> None:
     if not measurement.metrics.get("completed"):
         errors = Counter(record.error for record in measurement.replay.records if record.error)
         reason = ", ".join(f"{count} × {error}" for error, count in errors.most_common(3))
-        raise _Failure(FailureKind.STALLED, f"no request succeeded: {reason}")
+        samples = [sample.values for sample in measurement.server.samples]
+        found = stalled(samples)
+        raise _Failure(found.kind, f"{found.evidence}: {reason}", found.ambiguous)

@@ -17,6 +17,8 @@ from typing import IO, Self
 
 import psutil
 
+from scoot_ray.engine.kernel import mark
+
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 _REPORT_S = 30.0  # the guardian reports in a tenth of a second; a swamped machine gets its time
 _SWEEP_S = 30.0  # the guardian's own limits after the grace, and a little
@@ -54,6 +56,7 @@ class EngineProcess:
 
     def __init__(self, spec: EngineSpec, starter: subprocess.Popen[bytes]) -> None:
         self.spec = spec
+        self.marked = mark()
         self._starter = starter
         self._control, self._status = _pipes(starter)
         self._reports: dict[str, int] = {}

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from scoot_ray.engine.diagnose import Diagnosis, diagnose
+from scoot_ray.engine.post_mortem import log_lines, post_mortem
 from scoot_ray.engine.process import EngineProcess
 from scoot_ray.engine.server import healthy
 from scoot_ray.engine.signs import Signs
@@ -70,8 +71,8 @@ def wait_ready(
     """
     began_s, signs = time.monotonic(), Signs(process.spec.log_path, cache)
     while True:
-        if (code := process.poll()) is not None:
-            raise StartFailed(diagnose(code, read_log(process.spec.log_path), "start", config))
+        if process.poll() is not None:
+            raise StartFailed(post_mortem(process, "start", config))
         listener = listening(process.spec.port, process.pids)
         # Looked at twice: a process of ours may have begun to listen after its siblings were counted.
         if listener is Listener.FOREIGN and listening(process.spec.port, process.pids) is Listener.FOREIGN:
@@ -80,7 +81,7 @@ def wait_ready(
             return time.monotonic() - began_s
         signs.look()
         if signs.is_dead:
-            raise StartFailed(diagnose(_HUNG, read_log(process.spec.log_path), "start", config))
+            raise StartFailed(diagnose(_HUNG, log_lines(process.spec.log_path), "start", config))
         if time.monotonic() - began_s > deadline_s:
             raise StartFailed(_late(process, config, f"not ready after {deadline_s:.0f} s"))
         if signs.silent_s > silence_s:
@@ -137,7 +138,7 @@ def _inodes_of(pids: Iterable[int]) -> set[str]:
 
 def _late(process: EngineProcess, config: Config | None, how: str) -> Diagnosis:
     """What the log says of an engine that is given up, or else what it was given up for."""
-    found = diagnose(None, read_log(process.spec.log_path), "start", config)
+    found = post_mortem(process, "start", config)
     if found.kind is not FailureKind.START_TIMEOUT:
         return found
     return replace(found, evidence=f"{how}; {found.evidence}")

@@ -65,7 +65,7 @@ class LiveDisplay:
 
     def _render(self) -> RenderableType:
         total = expected_trials(self._resolved)
-        done = len(self._log.observations)
+        done = len(self._log.searched) + len(self._log.confirmed)
         left = remaining_s(self._resolved, self._log)
         slots = Table.grid(padding=(0, 2))
         for activity in self._activities():

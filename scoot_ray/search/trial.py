@@ -16,7 +16,10 @@ Metrics: TypeAlias = Mapping[str, float]
 
 
 class FailureKind(StrEnum):
-    """Why an evaluation has no measurement, and so whose fault that is."""
+    """Why an evaluation has no measurement, and so whose fault that is.
+
+    ENVIRONMENT is what somebody must mend: disk, driver, network, the engine's installation, the model's files.
+    """
 
     REJECTED = "rejected"
     OUT_OF_MEMORY = "out_of_memory"
@@ -28,6 +31,7 @@ class FailureKind(StrEnum):
     PORT_TAKEN = "port_taken"
     CLIENT_LAGGED = "client_lagged"
     CANCELLED = "cancelled"
+    ENVIRONMENT = "environment"
     INTERNAL = "internal"
 
     @property
@@ -48,7 +52,7 @@ _OF_CONFIGURATION = frozenset(
 
 
 class Origin(StrEnum):
-    """Who asked for a trial."""
+    """Who asked for a trial. A PROBE asks whether a node is healthy, with a configuration known to be good."""
 
     DEFAULT = "default"
     BASELINE = "baseline"
@@ -57,6 +61,7 @@ class Origin(StrEnum):
     MODEL = "model"
     TOP_UP = "top_up"
     CONFIRMATION = "confirmation"
+    PROBE = "probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +101,15 @@ class Bounded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No measurement, with the reason."""
+    """No measurement, with the reason.
+
+    ``ambiguous``: of the kind that the configuration is blamed for, though the machine may have done it. It is tried
+    once more (:mod:`scoot_ray.log`).
+    """
 
     kind: FailureKind
     detail: str
+    ambiguous: bool = False
 
 
 Outcome: TypeAlias = Measured | Bounded | Failed
