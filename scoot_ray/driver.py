@@ -182,7 +182,7 @@ def _display(resolved: Resolved, pool: RayPool | SimulatedPool, console: Console
 
 def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop) -> Outcome:
     complete, reason = stop.reason is None, stop.reason or "complete"
-    result = summarise(resolved, log, complete, reason, folder.circumstances)
+    result = summarise(resolved, log, complete, reason, folder.circumstances, folder.circumstances_of)
     folder.write_json("result.json", result)
     if result["recommended"] is not None:
         folder.write_text("best/serve.sh", serve_script(result), executable=True)

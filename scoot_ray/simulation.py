@@ -146,7 +146,10 @@ class _Run:
     def _load(self, booted: Booted, count: int, order: int) -> Metrics:
         replayed, metrics = self._replay(booted, count, order, self.study.workload.arrivals.rate)
         self.records[order] = replayed.records
-        self.notes[f"order {order}"] = _notes(replayed)
+        notes = _notes(replayed)
+        if self.trial.origin is Origin.CONFIRMATION:  # the bootstrap takes longer than a simulated load
+            notes["intervals"] = intervals_of(replayed.records)
+        self.notes[f"order {order}"] = notes
         found = {**metrics, **self._max_rate(booted, count, order, replayed, metrics)}
         return with_per_gpu(found, self.study.gpus)
 
@@ -188,7 +191,7 @@ class _Run:
         return Failed(found.kind, found.evidence)
 
 
-def _notes(replayed: Replayed) -> Mapping[str, float]:
+def _notes(replayed: Replayed) -> dict[str, Any]:
     queried = replayed.queried_tokens
     return {
         "steps": replayed.steps,

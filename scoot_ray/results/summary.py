@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from scoot_ray.engine.flags import merged, serve_command
 from scoot_ray.engine.launch import replicas
+from scoot_ray.inference import mean_interval
 from scoot_ray.log import Log
 from scoot_ray.optimizer import stopped_early
 from scoot_ray.resolve import Resolved
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
-from scoot_ray.verdict import Change, Standing, Verdict, standings, survivors, verdict
+from scoot_ray.standing import Standing, standings, survivors
+from scoot_ray.verdict import Change, Verdict, verdict
 
 _SATURATED = 0.98  # a service that keeps up with this share of the offered rate leaves nothing to gain
 
 
 def summarise(
-    resolved: Resolved, log: Log, complete: bool, reason: str, circumstances: Mapping[str, Any]
+    resolved: Resolved,
+    log: Log,
+    complete: bool,
+    reason: str,
+    circumstances: Mapping[str, Any],
+    of_trial: Callable[[int], Mapping[str, Any]] = lambda _: {},
 ) -> dict[str, Any]:
     """Everything a reader of the result needs; metrics keep their units in their names.
+
+    ``of_trial`` gives the circumstances of one trial, where the confirmation's intervals over requests are.
 
     ``recommended`` is the configuration to use: the confirmed winner where it beats what runs today, else what runs
     today. Without a confirmation it is the best of the search, marked ``confirmed: false``.
@@ -60,7 +69,7 @@ def summarise(
         "baseline": _named(log, Origin.BASELINE),
         "observations": [_observation(seen) for seen in log.searched],
         "front": [_observation(seen) for seen in best],
-        "confirmation": [_standing(one) for one in found],
+        "confirmation": [_standing(one, _over_requests(one, log, of_trial)) for one in found],
         "verdict": _verdict(decided),
         "sentence": ("Simulated: " if study.engine.simulated else "") + sentence(decided, found),
         "recommended": _recommended(resolved, decided, found, best),
@@ -98,10 +107,14 @@ def _undecided(found: Sequence[Standing]) -> str:
 
 
 def _changes_text(changes: Sequence[Change]) -> str:
-    return ", ".join(
-        f"{change.metric} {change.relative:+.0%}" + (" (within the noise)" if change.certain == "no" else "")
-        for change in changes
-    )
+    return ", ".join(_change_text(change) for change in changes)
+
+
+def _change_text(change: Change) -> str:
+    figure = f"{change.metric} {change.relative:+.0%}"
+    if change.low is not None and change.high is not None:
+        figure += f" ({change.low:+.0%} to {change.high:+.0%})"
+    return figure + (", within the noise" if change.certain == "no" else "")
 
 
 def _warnings(resolved: Resolved, log: Log) -> list[str]:
@@ -144,14 +157,35 @@ def _observation(seen: Observation) -> dict[str, Any]:
             return {**document, "failed": kind.value, "detail": detail}
 
 
-def _standing(standing: Standing) -> dict[str, Any]:
+def _standing(standing: Standing, over_requests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "role": standing.contestant.role,
         "config": dict(standing.contestant.config),
-        "promises": [asdict(promise) for promise in standing.promises.values()],
+        "promises": [
+            {
+                **asdict(promise),
+                "interval": mean_interval(promise.runs),
+                "request_intervals": [found.get(promise.metric) for found in over_requests],
+            }
+            for promise in standing.promises.values()
+        ],
         "meets_slos": standing.meets_slos,
         "failure": standing.failure,
+        "nodes": list(standing.nodes),
     }
+
+
+def _over_requests(
+    standing: Standing, log: Log, of_trial: Callable[[int], Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Per run, in order of its arrival order, the intervals by bootstrap over its requests."""
+    trials = {
+        order: seen.trial.id
+        for seen in log.confirmed
+        if seen.trial.config == standing.contestant.config
+        for order in seen.trial.orders
+    }
+    return [of_trial(trials[order]).get(f"order {order}", {}).get("intervals", {}) for order in sorted(trials)]
 
 
 def _verdict(decided: Verdict | None) -> dict[str, Any] | None:
@@ -162,6 +196,7 @@ def _verdict(decided: Verdict | None) -> dict[str, Any] | None:
         "winner": dict(decided.winner.contestant.config),
         "reference": decided.reference.contestant.role,
         "changes": [asdict(change) for change in decided.changes],
+        "rivals": [dict(one.contestant.config) for one in decided.rivals],
     }
 
 

@@ -163,7 +163,7 @@ def test_a_finalist_that_fails_when_measured_again_is_never_recommended() -> Non
 
 def test_progress_counts_down() -> None:
     plan = resolved(problem((Objective("mean_tpot_ms"),)))
-    assert expected_trials(plan) == 30 + 4
+    assert expected_trials(plan) == 30 + 2 * 8
     log = searched(plan.problem)
     assert remaining_s(plan, log) < remaining_s(plan, Log())
     assert best_so_far(plan, Log()) == "nothing yet"
