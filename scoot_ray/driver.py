@@ -28,7 +28,8 @@ from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
 from scoot_ray.problem import goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
-from scoot_ray.results.export import serve_script
+from scoot_ray.results.deployment import deployment_of
+from scoot_ray.results.export.shell import serve_script
 from scoot_ray.results.live import LiveDisplay, PlainLines
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
@@ -185,6 +186,7 @@ def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, s
     result = summarise(resolved, log, complete, reason, folder.circumstances, folder.circumstances_of)
     folder.write_json("result.json", result)
     if result["recommended"] is not None:
-        folder.write_text("best/serve.sh", serve_script(result), executable=True)
+        deployment = deployment_of(result, datetime.now(UTC))
+        folder.write_text("best/serve.sh", serve_script(deployment), executable=True)
     journal.stopped(reason, complete)
     return Outcome(result, stop.interrupted)

@@ -10,7 +10,9 @@ import click
 from scoot_ray import __version__
 from scoot_ray.cli.calibrate import calibrate
 from scoot_ray.cli.capacity import capacity
+from scoot_ray.cli.choose import choose
 from scoot_ray.cli.explain import explain
+from scoot_ray.cli.export import export
 from scoot_ray.cli.load import replay
 from scoot_ray.cli.studies import resume, status, tune, validate
 from scoot_ray.cli.sweep import sweep
@@ -23,5 +25,5 @@ def main() -> None:
     """Find the best serving parameters of an LLM inference engine on your own traffic, and prove the SLO they hold."""
 
 
-for _command in (validate, tune, resume, status, explain, sweep, calibrate, replay, capacity, trace):
+for _command in (validate, tune, resume, status, explain, choose, export, sweep, calibrate, replay, capacity, trace):
     main.add_command(_command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -49,11 +49,16 @@ def summarise(
         "complete": complete,
         "reason": f"stopped early: {early}" if early else reason,
         "engine": {name: circumstances.get(name) for name in ("engine_version", "max_model_len", "replicas")},
+        "serving": _serving(resolved),
         "trace": {
             "source": resolved.trace.source,
             "sha256": resolved.trace.sha256,
             "requests": len(resolved.trace.requests),
             "too_long": {name: circumstances.get(name) for name in ("dropped", "clipped")},
+        },
+        "load": {
+            **study.workload.arrivals.model_dump(mode="json", exclude_defaults=True),
+            "duration_s": study.workload.duration_s,
         },
         "warnings": _warnings(resolved, log),
         "objectives": [{"metric": one.metric, "direction": one.direction} for one in problem.objectives],
@@ -69,7 +74,7 @@ def summarise(
         "baseline": _named(log, Origin.BASELINE),
         "observations": [_observation(seen) for seen in log.searched],
         "front": [_observation(seen) for seen in best],
-        "confirmation": [_standing(one, _over_requests(one, log, of_trial)) for one in found],
+        "confirmation": [_standing(one, log, of_trial) for one in found],
         "verdict": _verdict(decided),
         "sentence": ("Simulated: " if study.engine.simulated else "") + sentence(decided, found),
         "recommended": _recommended(resolved, decided, found, best),
@@ -157,35 +162,33 @@ def _observation(seen: Observation) -> dict[str, Any]:
             return {**document, "failed": kind.value, "detail": detail}
 
 
-def _standing(standing: Standing, over_requests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _standing(standing: Standing, log: Log, of_trial: Callable[[int], Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "role": standing.contestant.role,
         "config": dict(standing.contestant.config),
         "promises": [
-            {
-                **asdict(promise),
-                "interval": mean_interval(promise.runs),
-                "request_intervals": [found.get(promise.metric) for found in over_requests],
-            }
-            for promise in standing.promises.values()
+            {**asdict(promise), "interval": mean_interval(promise.runs)} for promise in standing.promises.values()
         ],
         "meets_slos": standing.meets_slos,
         "failure": standing.failure,
         "nodes": list(standing.nodes),
+        "runs": list(_runs(standing, log, of_trial)),
     }
 
 
-def _over_requests(
-    standing: Standing, log: Log, of_trial: Callable[[int], Mapping[str, Any]]
-) -> list[Mapping[str, Any]]:
-    """Per run, in order of its arrival order, the intervals by bootstrap over its requests."""
-    trials = {
-        order: seen.trial.id
-        for seen in log.confirmed
-        if seen.trial.config == standing.contestant.config
-        for order in seen.trial.orders
-    }
-    return [of_trial(trials[order]).get(f"order {order}", {}).get("intervals", {}) for order in sorted(trials)]
+def _runs(standing: Standing, log: Log, of_trial: Callable[[int], Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each run with all its metrics, and their intervals by bootstrap over its requests where they were noted."""
+    for seen in log.confirmed:
+        if isinstance(seen.outcome, Measured) and seen.trial.config == standing.contestant.config:
+            noted = of_trial(seen.trial.id)
+            for order, metrics in zip(seen.trial.orders, seen.outcome.runs, strict=False):
+                yield {
+                    "order": order,
+                    "trial": seen.trial.id,
+                    "node": seen.where,
+                    "metrics": dict(metrics),
+                    "intervals": noted.get(f"order {order}", {}).get("intervals", {}),
+                }
 
 
 def _verdict(decided: Verdict | None) -> dict[str, Any] | None:
@@ -215,11 +218,30 @@ def _recommended(
 def _with_command(resolved: Resolved, config: Config, confirmed: bool) -> dict[str, Any]:
     """The configuration as it is served. Secrets appear by the name of the variable that holds them."""
     engine, gpus = resolved.study.engine, resolved.study.gpus
-    env = {name: value if isinstance(value, str) else value.model_dump() for name, value in engine.env.items()}
     return {
         "config": dict(config),
         "confirmed": confirmed,
         "command": serve_command(engine.model, engine.args, config, resolved.switches),
-        "env": env,
+        "env": _env(resolved),
         "replicas": replicas(gpus, merged(engine.args, config)),
     }
+
+
+def _serving(resolved: Resolved) -> dict[str, Any]:
+    """What any configuration of the study is served with: enough to write another's command."""
+    engine, study = resolved.study.engine, resolved.study
+    accelerator = engine.hardware.accelerator if engine.hardware is not None else study.resources.accelerator
+    return {
+        "model": engine.model,
+        "args": dict(engine.args),
+        "env": _env(resolved),
+        "switches": list(resolved.switches),
+        "gpus": study.gpus,
+        "accelerator": accelerator,
+        "cpus": study.resources.cpus,
+    }
+
+
+def _env(resolved: Resolved) -> dict[str, Any]:
+    env = resolved.study.engine.env
+    return {name: value if isinstance(value, str) else value.model_dump() for name, value in env.items()}
