@@ -11,6 +11,7 @@ from scoot_ray import __version__
 from scoot_ray.cli.calibrate import calibrate
 from scoot_ray.cli.capacity import capacity
 from scoot_ray.cli.choose import choose
+from scoot_ray.cli.compare import compare
 from scoot_ray.cli.explain import explain
 from scoot_ray.cli.export import export
 from scoot_ray.cli.load import replay
@@ -25,5 +26,19 @@ def main() -> None:
     """Find the best serving parameters of an LLM inference engine on your own traffic, and prove the SLO they hold."""
 
 
-for _command in (validate, tune, resume, status, explain, choose, export, sweep, calibrate, replay, capacity, trace):
+for _command in (
+    validate,
+    tune,
+    resume,
+    status,
+    explain,
+    choose,
+    export,
+    compare,
+    sweep,
+    calibrate,
+    replay,
+    capacity,
+    trace,
+):
     main.add_command(_command)

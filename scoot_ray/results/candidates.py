@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scoot_ray.inference import CONFIDENCE, mean, prediction_bound
+from scoot_ray.inference import CONFIDENCE, ByOrder, mean, prediction_bound
 from scoot_ray.search import SLO, Objective, pareto
 
 
@@ -18,13 +18,15 @@ from scoot_ray.search import SLO, Objective, pareto
 class Candidate:
     """A configuration to choose. ``runs`` are the confirmation's metrics, or the search's single measurement.
 
-    ``compared`` is among how many finalists it was selected: bounds allow for that.
+    ``orders`` are the runs' arrival orders; ``compared`` is among how many finalists it was selected: bounds allow for
+    that.
     """
 
     config: Mapping[str, Any]
     label: str
     confirmed: bool
     runs: Sequence[Mapping[str, float]]
+    orders: Sequence[int] = (0,)
     compared: int = 1
 
     def mean(self, metric: str) -> float | None:
@@ -39,6 +41,11 @@ class Candidate:
             return values[0] if values else None
         error = (1 - CONFIDENCE) / self.compared
         return prediction_bound(values, 1 if slo.is_ceiling else -1, error) if values else None
+
+    def by_order(self, metric: str) -> ByOrder:
+        """The metric under each arrival order."""
+        pairs = zip(self.orders, self.runs, strict=True)
+        return {order: run[metric] for order, run in pairs if metric in run}
 
     def _values(self, metric: str) -> list[float]:
         found = [run[metric] for run in self.runs if metric in run]
@@ -88,7 +95,8 @@ def front(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> l
 def _confirmed(standing: Mapping[str, Any], finalists: int) -> Candidate:
     compared = finalists if standing["role"] == "finalist" else 1
     runs = [run["metrics"] for run in standing["runs"]]
-    return Candidate(standing["config"], standing["role"], confirmed=True, runs=runs, compared=compared)
+    orders = [run["order"] for run in standing["runs"]]
+    return Candidate(standing["config"], standing["role"], True, runs, orders, compared)
 
 
 def _searched(seen: Mapping[str, Any]) -> Candidate:

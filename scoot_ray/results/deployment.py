@@ -12,7 +12,7 @@ from scoot_ray.engine.flags import canonical, merged, serve_command, to_flags
 from scoot_ray.engine.launch import gpus_per_replica, replicas
 from scoot_ray.search import Config, Value
 
-_SECRET_FLAGS = frozenset({"api_key", "hf_token"})
+SECRET_FLAGS = frozenset({"api_key", "hf_token"})
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
 _NOT_IN_LABELS = re.compile(r"[^a-z0-9]+")
@@ -62,11 +62,11 @@ def deployment_of(
     plain, secrets = _environment(serving["env"])
     version = _VERSION.search(str(result["engine"]["engine_version"] or ""))
     default_image = f"{GPU_IMAGE if serving['gpus'] else CPU_IMAGE}:{f'v{version[0]}' if version else 'latest'}"
-    left_out = sorted(_SECRET_FLAGS & flags.keys())
+    left_out = sorted(SECRET_FLAGS & flags.keys())
     return Deployment(
         name=_label(str(result["study"])),
         model=str(serving["model"]),
-        flags={name: value for name, value in flags.items() if name not in _SECRET_FLAGS},
+        flags={name: value for name, value in flags.items() if name not in SECRET_FLAGS},
         switches=tuple(serving["switches"]),
         env=plain,
         secrets=secrets,
@@ -121,7 +121,7 @@ def differences(flags: Config, today: Config) -> list[tuple[str, Value | None, V
 def command_of(result: Mapping[str, Any], config: Config) -> list[str]:
     """The command that serves one configuration of the run."""
     serving = result["serving"]
-    args = {name: value for name, value in serving["args"].items() if canonical(name) not in _SECRET_FLAGS}
+    args = {name: value for name, value in serving["args"].items() if canonical(name) not in SECRET_FLAGS}
     return serve_command(serving["model"], args, config, serving["switches"])
 
 

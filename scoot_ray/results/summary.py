@@ -69,6 +69,11 @@ def summarise(
             for past in resolved.pasts
         ],
         "outcomes": _outcomes(log),
+        "cost": {
+            "held_s": log.held_s,
+            "gpu_hours": log.held_s * study.gpus / 3600,
+            "confirmation_runs": sum(len(seen.trial.orders) for seen in log.confirmed),
+        },
         "pof_threshold": threshold(log.searched),
         "default": _named(log, Origin.DEFAULT),
         "baseline": _named(log, Origin.BASELINE),
