@@ -53,7 +53,7 @@ def choose(offer: Offer, wish: Wish) -> Choice:
         raise NothingFits("nothing to choose from: no configuration was measured")
     fitting = _keeping(pool, wish.slos) or _keeping(others, wish.slos)
     if not fitting:
-        raise NothingFits(_nearest([*pool, *others], wish.slos))
+        raise NothingFits(_nearest(pool, wish.slos))
     ranked = front(fitting, offer.objectives)
     if not ranked:
         raise NothingFits("nothing to choose from: no configuration was measured on all objectives")
@@ -104,7 +104,11 @@ def _nearest(candidates: Sequence[Candidate], slos: Sequence[SLO]) -> str:
         return f"no configuration keeps {wanted}: {_unmeasured(candidates, slos)}"
     figures = ", ".join(f"{slo.metric} {held:.4g}" for slo in slos if (held := nearest.held(slo)) is not None)
     own = " ".join(f"{name}={value}" for name, value in nearest.config.items())
-    return f"no configuration keeps {wanted}; nearest is {nearest.label} ({own}) with {figures}, {distance:.0%} off"
+    return f"no configuration keeps {wanted}; nearest is {nearest.label} ({own}) with {figures}, {_far(distance)}"
+
+
+def _far(distance: float) -> str:
+    return f"{distance:.0%} off" if distance < 2 else f"{distance:.3g} times the limit off"
 
 
 def _unmeasured(candidates: Sequence[Candidate], slos: Sequence[SLO]) -> str:

@@ -57,6 +57,7 @@ def summarise(
             "too_long": {name: circumstances.get(name) for name in ("dropped", "clipped")},
         },
         "load": {
+            "process": study.workload.arrivals.process,
             **study.workload.arrivals.model_dump(mode="json", exclude_defaults=True),
             "duration_s": study.workload.duration_s,
         },
