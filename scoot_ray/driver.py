@@ -28,7 +28,8 @@ from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
 from scoot_ray.problem import ending_rule, goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
-from scoot_ray.results.export import serve_script
+from scoot_ray.results.deployment import deployment_of
+from scoot_ray.results.export.shell import serve_script
 from scoot_ray.results.live import LiveDisplay, PlainLines
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
@@ -184,9 +185,10 @@ def _display(resolved: Resolved, pool: RayPool | SimulatedPool, console: Console
 
 def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop) -> Outcome:
     complete, reason = stop.reason is None, stop.reason or "complete"
-    result = summarise(resolved, log, complete, reason, folder.circumstances)
+    result = summarise(resolved, log, complete, reason, folder.circumstances, folder.circumstances_of)
     folder.write_json("result.json", result)
     if result["recommended"] is not None:
-        folder.write_text("best/serve.sh", serve_script(result), executable=True)
+        deployment = deployment_of(result, datetime.now(UTC))
+        folder.write_text("best/serve.sh", serve_script(deployment), executable=True)
     journal.stopped(reason, complete)
     return Outcome(result, stop.interrupted)

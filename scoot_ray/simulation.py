@@ -161,7 +161,10 @@ class _Run:
         hooks = NO_HOOKS if self.watch is None else Hooks(hopeless=self.watch.hopeless, goodput=tuple(self.goodput))
         replayed, metrics = self._replay(booted, count, order, self.study.workload.arrivals.rate, hooks)
         self.records[order] = replayed.records
-        self.notes[f"order {order}"] = _notes(replayed)
+        notes = _notes(replayed)
+        if self.trial.origin is Origin.CONFIRMATION:  # the bootstrap takes longer than a simulated load
+            notes["intervals"] = intervals_of(replayed.records)
+        self.notes[f"order {order}"] = notes
         found = {**metrics, **self._max_rate(booted, count, order, replayed, metrics)}
         return with_per_gpu(found, self.study.gpus)
 
@@ -205,7 +208,7 @@ class _Run:
         return Failed(found.kind, found.evidence)
 
 
-def _notes(replayed: Replayed) -> Mapping[str, float]:
+def _notes(replayed: Replayed) -> dict[str, Any]:
     queried = replayed.queried_tokens
     return {
         "steps": replayed.steps,

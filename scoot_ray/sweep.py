@@ -101,7 +101,7 @@ def run_inline(resolved: Resolved, folder: RunFolder) -> Mapping[str, Any]:
             log = journal.started(log, environment)
             log = tune(resolved.study, log, SearchOptimizer(resolved), pool, journal, unattended, unattended)
             journal.stopped("complete", complete=True)
-        result = summarise(resolved, log, complete=True, reason="complete", circumstances=folder.circumstances)
+        result = summarise(resolved, log, True, "complete", folder.circumstances, folder.circumstances_of)
         folder.write_json("result.json", result)
         return result
 

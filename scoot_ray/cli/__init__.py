@@ -10,9 +10,12 @@ import click
 from scoot_ray import __version__
 from scoot_ray.cli.calibrate import calibrate
 from scoot_ray.cli.capacity import capacity
+from scoot_ray.cli.choose import choose
+from scoot_ray.cli.compare import compare
 from scoot_ray.cli.diagnose import diagnose
 from scoot_ray.cli.doctor import doctor
 from scoot_ray.cli.explain import explain
+from scoot_ray.cli.export import export
 from scoot_ray.cli.init import init
 from scoot_ray.cli.load import replay
 from scoot_ray.cli.space import space
@@ -36,6 +39,9 @@ for _command in (
     status,
     explain,
     diagnose,
+    choose,
+    export,
+    compare,
     sweep,
     calibrate,
     replay,

@@ -214,10 +214,22 @@ class Budget(Section):
 
 
 class Confirmation(Section):
-    """How the winners are proved."""
+    """How the winners are proved: every contestant under ``arrival_orders``, what is close under further ones."""
 
     finalists: Annotated[int, Field(ge=0)] = 3
     arrival_orders: PositiveInt = 5
+    max_arrival_orders: PositiveInt | None = None
+
+    @property
+    def most_orders(self) -> int:
+        """The most arrival orders of one contestant: twice ``arrival_orders`` where the study does not say."""
+        return 2 * self.arrival_orders if self.max_arrival_orders is None else self.max_arrival_orders
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.most_orders < self.arrival_orders:
+            raise ValueError(f"max_arrival_orders: {self.most_orders}; allowed: from arrival_orders on")
+        return self
 
 
 class Study(Section):

@@ -22,7 +22,8 @@ from scoot_ray.engine.flags import parse_flags
 from scoot_ray.load.trace import Trace
 from scoot_ray.log import Log
 from scoot_ray.resolve import Resolved
-from scoot_ray.results.export import serve_script
+from scoot_ray.results.deployment import deployment_of
+from scoot_ray.results.export.shell import serve_script
 from scoot_ray.results.live import PlainLines, best_so_far, expected_trials, remaining_s
 from scoot_ray.results.scatter import scatter
 from scoot_ray.results.summary import summarise
@@ -114,9 +115,9 @@ def test_a_flat_throughput_objective_is_warned_of() -> None:
 
 def test_the_script_is_valid_shell_and_gives_back_the_configuration(tmp_path: Path) -> None:
     _, result = confirmed_run()
-    result["recommended"]["env"] = {"PLAIN": "a b", "HF_TOKEN": {"from_env": "MY_TOKEN"}}
+    result["serving"]["env"] = {"PLAIN": "a b", "HF_TOKEN": {"from_env": "MY_TOKEN"}}
     result["study"] = "evil\n$(touch pwned)"
-    script = serve_script(result, datetime(2026, 1, 2, tzinfo=UTC))
+    script = serve_script(deployment_of(result, datetime(2026, 1, 2, tzinfo=UTC)))
     path = tmp_path / "serve.sh"
     path.write_text(script)
     subprocess.run(["sh", "-n", str(path)], check=True)
@@ -163,7 +164,7 @@ def test_a_finalist_that_fails_when_measured_again_is_never_recommended() -> Non
 
 def test_progress_counts_down() -> None:
     plan = resolved(problem((Objective("mean_tpot_ms"),)))
-    assert expected_trials(plan) == 30 + 4
+    assert expected_trials(plan) == 30 + 2 * 8
     log = searched(plan.problem)
     assert remaining_s(plan, log) < remaining_s(plan, Log())
     assert best_so_far(plan, Log()) == "nothing yet"

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from scoot_ray.problem import ending_rule
 from scoot_ray.resolve import Resolved, resolve
-from scoot_ray.results.export import serve_script
+from scoot_ray.results.deployment import deployment_of
+from scoot_ray.results.export.shell import serve_script
 from scoot_ray.results.gains import gains_table, one_line
 from scoot_ray.results.tables import print_result
 from scoot_ray.run_folder import RunFolder
@@ -234,7 +235,7 @@ def test_a_study_in_this_process_says_everywhere_that_it_is_simulated(tmp_path: 
     assert result["simulated"] is True
     assert result["sentence"].startswith("Simulated: ")
     assert result["engine"]["engine_version"] == "0.4.2 (simulated)"
-    assert "SIMULATED" in serve_script(result)
+    assert "SIMULATED" in serve_script(deployment_of(dict(result), None))
     text = io.StringIO()
     print_result(Console(file=text, width=140), result)
     assert "Every figure here is simulated" in text.getvalue()
