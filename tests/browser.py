@@ -50,7 +50,7 @@ class Page:
             self._note(message)
 
     async def open(self, path: Path, width: int, height: int = 900, *, dark: bool = False) -> None:
-        """Show a file at a size and wait until it is there."""
+        """Show a file (a full path) at a size and wait until it is there."""
         for domain in ("Page", "Runtime", "Network", "Log"):
             await self.call(f"{domain}.enable")
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -60,7 +60,7 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
         )
         self._loaded = False
-        await self.call("Page.navigate", url=path.resolve().as_uri())
+        await self.call("Page.navigate", url=path.as_uri())
         while not self._loaded:
             self._note(await self.socket.receive_json(timeout=_PATIENCE_S))
         await self.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
@@ -76,10 +76,10 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=_CODES[key])
 
-    async def screenshot(self, path: Path) -> None:
+    async def screenshot(self) -> bytes:
         """The whole page as PNG."""
         answer = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(answer["data"]))
+        return base64.b64decode(answer["data"])
 
     def _note(self, message: dict[str, Any]) -> None:
         params = message.get("params", {})

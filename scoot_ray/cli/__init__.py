@@ -12,6 +12,7 @@ from scoot_ray.cli.calibrate import calibrate
 from scoot_ray.cli.capacity import capacity
 from scoot_ray.cli.explain import explain
 from scoot_ray.cli.load import replay
+from scoot_ray.cli.report import report
 from scoot_ray.cli.studies import resume, status, tune, validate
 from scoot_ray.cli.sweep import sweep
 from scoot_ray.cli.trace import trace
@@ -23,5 +24,5 @@ def main() -> None:
     """Find the best serving parameters of an LLM inference engine on your own traffic, and prove the SLO they hold."""
 
 
-for _command in (validate, tune, resume, status, explain, sweep, calibrate, replay, capacity, trace):
+for _command in (validate, tune, resume, status, explain, report, sweep, calibrate, replay, capacity, trace):
     main.add_command(_command)

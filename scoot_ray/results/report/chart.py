@@ -6,13 +6,14 @@ Values are in the axes' own units. Roles name what a mark stands for; ``palette`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from scoot_ray.results.report.palette import Role
 from scoot_ray.results.report.scales import Scale, scale_of
 from scoot_ray.results.report.text import number
 
+Size: TypeAlias = Literal["small", "medium", "large"]
 Shape: TypeAlias = Literal["circle", "ring", "square", "triangle", "diamond", "cross"]
 
 
@@ -149,25 +150,20 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Charts that belong together. ``large`` is for one that deserves the width of the page."""
+    """Charts that belong together: one ``large`` to the page's width, two ``medium`` ones, or three ``small`` ones."""
 
     id: str
     title: str
     caption: str
     charts: tuple[Chart, ...]
     table: Table
-    large: bool = False
+    size: Size = "small"
 
 
 def axis_of(label: str, values: Sequence[float], *, from_zero: bool = False) -> Axis:
     """An axis that holds all values; a logarithmic one says so."""
     scale = scale_of(values, from_zero=from_zero)
     return Axis(f"{label} (log)" if scale.logarithmic else label, scale)
-
-
-def with_y(chart: Chart, scale: Scale) -> Chart:
-    """The chart with another upright scale, so that it can be compared with its neighbours."""
-    return replace(chart, y=replace(chart.y, scale=scale))
 
 
 def _empty(mark: Dots | Line | Band | Bars | Segments) -> bool:

@@ -15,8 +15,8 @@ from scoot_ray.results.report.front import front_figure
 from scoot_ray.results.report.headline import Headline, headline_of, targets
 from scoot_ray.results.report.lessons import dependence_figure, importance_figure
 from scoot_ray.results.report.progress import progress_figure
-from scoot_ray.results.report.run import Run
-from scoot_ray.results.report.text import counted, duration, number
+from scoot_ray.results.report.run import HIDDEN_FLAGS, Run
+from scoot_ray.results.report.text import config_text, counted, duration, number
 from scoot_ray.results.report.timeline import Span, spans_of
 from scoot_ray.results.report.trials import Choice, Row, choices_of, rows_of
 from scoot_ray.search import Failed
@@ -135,13 +135,15 @@ def _environment(run: Run) -> Table:
         ("platform", f"{noted.get('platform', '–')}, Python {noted.get('python', '–')}"),
         ("packages", ", ".join(f"{name} {version}" for name, version in noted.get("packages", {}).items()) or "–"),
     ]
-    rows += [(f"started from {past['study']}", f"{past['observations']} observations, similarity {past['similarity']:.2f}")
-             for past in run.result["warm_start"]]  # fmt: skip
+    for past in run.result["warm_start"]:
+        taken = f"{past['observations']} observations, similarity {past['similarity']:.2f}"
+        rows.append((f"started from {past['study']}", taken))
     return Table("What the figures hold for", ("", ""), tuple(rows))
 
 
 def _flags(run: Run) -> str:
-    return " ".join(f"{name}={value}" for name, value in run.resolved.study.engine.args.items() if name != "hf_token") or "–"
+    shown = {name: value for name, value in run.resolved.study.engine.args.items() if name not in HIDDEN_FLAGS}
+    return config_text(shown) or "–"
 
 
 def _arrivals(run: Run) -> str:
@@ -167,8 +169,7 @@ def _study_text(run: Run) -> str:
     engine["env"] = {
         name: entry if isinstance(entry, dict) else _HIDDEN for name, entry in engine.get("env", {}).items()
     }
-    if "hf_token" in engine["args"]:
-        engine["args"]["hf_token"] = _HIDDEN
+    engine["args"] |= dict.fromkeys(HIDDEN_FLAGS & engine["args"].keys(), _HIDDEN)
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 

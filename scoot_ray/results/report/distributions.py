@@ -61,7 +61,7 @@ def distributions_figure(run: Run, spreads: Sequence[Spread]) -> Figure | None:
         else f"{spread.name}: the percentiles kept of {counted(len(spread.trials), 'trial')}, averaged"
         for spread in spreads
     )
-    caption = f"The share of requests that waited no longer than so many milliseconds; further left is better. {behind}."
+    caption = f"The share of requests that waited no longer than so many ms; further left is better. {behind}."
     return Figure("latency", "How latencies are spread", caption, charts, _table(spreads))
 
 
@@ -133,9 +133,11 @@ def _chart(run: Run, latency: str, spreads: Sequence[Spread]) -> Chart:
         marks.append(Line(spread.role, line, spread.name, dashed=not spread.requests))
         if not spread.requests:
             marks.append(Dots(spread.role, tuple(Dot(ms, rank, f"p{rank:g} {number(ms)} ms") for ms, rank in line)))
-    for slo in run.resolved.problem.slos:
-        if slo.metric.endswith(f"_{latency}_ms") and x.scale.low < slo.limit < x.scale.high:
-            marks.append(Rule("limit", slo.limit, f"SLO {slo.metric.partition('_')[0]}", upright=True))
+    marks += [
+        Rule("limit", slo.limit, f"SLO {slo.metric.partition('_')[0]}", upright=True)
+        for slo in run.resolved.problem.slos
+        if slo.metric.endswith(f"_{latency}_ms") and x.scale.low < slo.limit < x.scale.high
+    ]
     medians = ", ".join(f"{spread.name} {number(spread.table[latency][1])} ms" for spread in spreads)
     return Chart(label, f"Medians: {medians}.", x, Axis("requests, %", Scale(0.0, 100.0)), tuple(marks))
 

@@ -61,7 +61,7 @@ def timeline_figure(run: Run, spans: Sequence[Span]) -> Figure | None:
         if virtual
         else "Gaps are waiting: for resources, a suggestion, or a driver."
     )
-    return Figure("timeline", "What the slots did", f"{summary} {how}", (chart,), _table(slots), large=True)
+    return Figure("timeline", "What the slots did", f"{summary} {how}", (chart,), _table(slots), size="large")
 
 
 def costs_of(run: Run, spans: Iterable[Span]) -> tuple[Cost, ...]:
@@ -77,8 +77,7 @@ def costs_of(run: Run, spans: Iterable[Span]) -> tuple[Cost, ...]:
 
 def cost_table(costs: Sequence[Cost]) -> Table:
     """The same as rows, with their sum."""
-    sums = zip(*((cost.trials, cost.start_s, cost.load_s, cost.stop_s) for cost in costs), strict=True)
-    total = [Cost("together", *map(sum, sums), costs[0].gpus)] if len(costs) > 1 else []  # type: ignore[arg-type]  # the first sum is of integers
+    total = [_together(costs)] if len(costs) > 1 else []
     on_gpus = bool(costs) and costs[0].gpus > 0
     head = ("", "evaluations", "start-up", "load", "stop", "slot time", *(("GPU-hours",) if on_gpus else ()))
     return Table("Cost", head, tuple(_row(cost, on_gpus) for cost in (*costs, *total)))
@@ -103,9 +102,7 @@ def _words(seen: Observation) -> str:
     return f"{seen.outcome.detail} (trial {seen.trial.id})"
 
 
-def _bars(
-    phase: str, role: Role, label: str, spans: Sequence[Span], rows: dict[int, float], unit_s: float
-) -> Bars:
+def _bars(phase: str, role: Role, label: str, spans: Sequence[Span], rows: dict[int, float], unit_s: float) -> Bars:
     bars = []
     for span in spans:
         at_s = span.begin_s
@@ -131,6 +128,12 @@ def _cost(part: str, own: Sequence[Span], gpus: int) -> Cost:
         for phase, seconds in span.phases:
             sums[phase] += seconds
     return Cost(part, len(own), sums["start"], sums["load"], sums["stop"], gpus)
+
+
+def _together(costs: Sequence[Cost]) -> Cost:
+    trials = sum(cost.trials for cost in costs)
+    start_s, load_s, stop_s = (sum(getattr(cost, name) for cost in costs) for name in ("start_s", "load_s", "stop_s"))
+    return Cost("together", trials, start_s, load_s, stop_s, costs[0].gpus)
 
 
 def _row(cost: Cost, on_gpus: bool) -> tuple[str, ...]:

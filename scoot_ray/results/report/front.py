@@ -19,15 +19,14 @@ def front_figure(run: Run) -> Figure | None:
     if len(run.metrics) != 2 or not (points := _measured(run)):
         return None
     metrics = run.metrics
-    axes = [axis_of(named(metric).heading, [_at(one, metric) for one in points]) for metric in metrics]
+    x, y = (axis_of(named(metric).heading, [_at(one, metric) for one in points]) for metric in metrics)
     kept = {seen.observation.trial.id for seen in usable(run.resolved.problem, run.log.searched)}
     wanted = {one["trial"] for one in points if one["trial"] in kept and _keeps(run, one)}
     title = "The trade-off between the objectives"
     front = run.result["front"]
-    chart = Chart(
-        title, _summary(run, points), *axes, (*_limits(run, axes), _steps(run, front), *_groups(run, points, wanted))
-    )
-    return Figure("front", title, _caption(run, points, wanted), (chart,), _table(run), large=True)
+    marks = (*_limits(run, (x, y)), _steps(run, front), *_groups(run, points, wanted))
+    chart = Chart(title, _summary(run, points), x, y, marks)
+    return Figure("front", title, _caption(run, points, wanted), (chart,), _table(run), size="large")
 
 
 def _measured(run: Run) -> list[_Entry]:
@@ -45,16 +44,16 @@ def _keeps(run: Run, one: _Entry) -> bool:
 def _groups(run: Run, points: Sequence[_Entry], wanted: set[int]) -> list[Dots]:
     """The observations by what they stand for, each once, what matters most on top."""
     front = {one["trial"] for one in run.result["front"]}
-    recommended = run.result["recommended"]
-    chosen = recommended and next((one["trial"] for one in points if one["config"] == recommended["config"]), None)
+    config = (run.result["recommended"] or {}).get("config")
+    chosen = {one["trial"] for one in points if one["config"] == config}
     origins = {one["trial"]: one["origin"] for one in points}
     groups: tuple[tuple[Role, str, Shape, float, set[int]], ...] = (
-        ("chosen", "recommended", "diamond", 6.5, {chosen} & origins.keys()),
+        ("chosen", "recommended", "diamond", 6.5, chosen),
         ("default", "default", "square", 5.0, {at for at, origin in origins.items() if origin == "default"}),
         ("baseline", "baseline", "triangle", 6.0, {at for at, origin in origins.items() if origin == "baseline"}),
         ("front", "front", "circle", 5.0, front),
         ("observed", "other", "circle", 3.0, wanted),
-        ("short", "breaks an SLO or drops requests", "ring", 3.0, origins.keys() - wanted),
+        ("short", "breaks an SLO or drops requests", "ring", 3.0, set(origins) - wanted),
     )
     taken: set[int] = set()
     drawn = []
@@ -67,7 +66,8 @@ def _groups(run: Run, points: Sequence[_Entry], wanted: set[int]) -> list[Dots]:
 
 def _dot(run: Run, one: _Entry) -> Dot:
     x, y = run.metrics
-    said = ", ".join(f"{named(metric).label} {named(metric).quantity(one['metrics'][metric])}" for metric in run.metrics)
+    names = {metric: named(metric) for metric in run.metrics}
+    said = ", ".join(f"{name.label} {name.quantity(one['metrics'][metric])}" for metric, name in names.items())
     return Dot(_at(one, x), _at(one, y), f"trial {one['trial']}: {said}", one["trial"])
 
 

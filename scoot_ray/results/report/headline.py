@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from scoot_ray.confirm import key
 from scoot_ray.results.report.chart import Table
 from scoot_ray.results.report.run import Run
-from scoot_ray.results.report.text import counted, named, number, percent, value_text
+from scoot_ray.results.report.text import counted, named, percent, value_text
 from scoot_ray.search import Config
 
 Tone: TypeAlias = Literal["good", "calm", "open", "bad"]
@@ -47,30 +47,41 @@ class Headline:
     settings: tuple[Setting, ...]
     command: str | None
     notes: tuple[str, ...]
+    broken: tuple[str, ...]
+    compared: str
     promises: Table | None
+    runs: Table
 
 
 def headline_of(run: Run) -> Headline:
     """The headline of a run in any state."""
     recommended = run.result["recommended"]
     tone, title = _title(run)
+    broken = _broken(run)
     config = recommended["config"] if recommended else None
     return Headline(
-        tone,
+        "open" if broken else tone,
         title,
-        run.result["sentence"] if recommended else _nothing(run),
+        _lead(run) if recommended else _nothing(run),
         _gains(run) if recommended else (),
         _settings(run, config) if config else (),
         run.command(config) if config else None,
         _notes(run),
+        broken,
+        _compared(run),
         _promises(run),
+        _runs(run),
     )
 
 
 def _title(run: Run) -> tuple[Tone, str]:
     verdict, recommended = run.result["verdict"], run.result["recommended"]
     if recommended is None:
-        return ("open", "Nothing is measured yet") if run.state == "under way" else ("bad", "No configuration worked")
+        return (
+            ("open", "Nothing is measured yet")
+            if run.state == "under way"
+            else ("bad", "No configuration can be recommended")
+        )
     if not recommended["confirmed"]:
         return "open", "The best so far, not confirmed"
     if verdict is None:
@@ -85,13 +96,56 @@ def _title(run: Run) -> tuple[Tone, str]:
     return ("good", title) if not worse else ("calm", f"{title}, for {' and '.join(worse)}")
 
 
+def _lead(run: Run) -> str:
+    """What the title rests on."""
+    verdict, orders = run.result["verdict"], run.resolved.study.confirmation.arrival_orders
+    if verdict is None:
+        return str(run.result["sentence"]).removeprefix("Simulated: ")
+    again = f"{_sentence_case(run.seen)} again under {counted(orders, 'other arrival order')}, "
+    today = f"the {verdict['reference']} configuration"
+    winner, reference = _standings(run, verdict)
+    if winner["meets_slos"] != reference["meets_slos"]:
+        if winner["meets_slos"]:
+            return f"{again}the best finalist keeps the SLOs, which {today} does not."
+        return f"{again}no finalist keeps the SLOs that {today} keeps, so it stays."
+    chosen = key(run.result["recommended"]["config"]) == key(verdict["winner"])
+    words = {
+        ("better", True): f"the best finalist beats {today} beyond the noise.",
+        ("trade", True): f"the best finalist gains more on one objective than it costs on the other, against {today}.",
+        ("trade", False): f"the best finalist costs more on one objective than it gains on the other; {today} stays.",
+        ("none", False): f"nothing that the search found was shown to beat {today}. What runs today is set well: "
+        "that, too, is a result.",
+    }
+    return again + words[verdict["kind"], chosen]
+
+
+def _standings(run: Run, verdict: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Of the winner and of what runs today."""
+    standings = run.result["confirmation"]
+    winner = next(one for one in standings if key(one["config"]) == key(verdict["winner"]))
+    return winner, next(one for one in standings if one["role"] == verdict["reference"])
+
+
+def _compared(run: Run) -> str:
+    """Over the changes, where they are not those of what is recommended against what runs today."""
+    verdict, recommended = run.result["verdict"], run.result["recommended"]
+    if verdict is None or key(recommended["config"]) == key(verdict["winner"]):
+        return ""
+    return f"The best finalist against the {verdict['reference']} configuration"
+
+
 def _nothing(run: Run) -> str:
     if run.state == "under way":
         return "No evaluation has given a usable measurement so far."
     failed = sum(run.result["outcomes"]["failed"].values())
     lost = run.result["outcomes"]["retried"]
-    told = counted(failed, "configuration") + " failed" if failed else "No configuration was measured"
-    return told + (f"; {counted(lost, 'attempt')} were lost to the machines" if lost else "") + ". See below why."
+    told = [f"{counted(failed, 'configuration')} failed"] if failed else []
+    if measured := run.result["outcomes"]["measured"]:
+        most = percent(run.resolved.problem.max_error_rate)
+        told.append(f"{measured:,} ran, but dropped more than {most} of their requests or lack an objective's metric")
+    if lost:
+        told.append(f"{counted(lost, 'attempt')} were lost to the machines")
+    return f"{_sentence_case('; '.join(told) or 'nothing was measured')}. See below why."
 
 
 def _gains(run: Run) -> tuple[Gain, ...]:
@@ -100,10 +154,7 @@ def _gains(run: Run) -> tuple[Gain, ...]:
 
 
 def _confirmed_gains(run: Run, verdict: Mapping[str, Any]) -> tuple[Gain, ...]:
-    role = verdict["reference"]
-    standings = run.result["confirmation"]
-    reference = next(one for one in standings if one["role"] == role)
-    winner = next(one for one in standings if key(one["config"]) == key(verdict["winner"]))
+    winner, reference = _standings(run, verdict)
     gains = []
     for change in verdict["changes"]:
         name = named(change["metric"])
@@ -154,27 +205,77 @@ def _notes(run: Run) -> tuple[str, ...]:
 
 
 def _promises(run: Run) -> Table | None:
-    """What the confirmation measured of every contestant."""
-    standings = [one for one in run.result["confirmation"] if one["promises"] or one["failure"]]
-    if not any(one["promises"] for one in standings):
+    """What was measured of every contestant, and the bound for a further run."""
+    standings = run.result["confirmation"]
+    metrics = list(dict.fromkeys(promise["metric"] for one in standings for promise in one["promises"]))
+    if not metrics:
         return None
-    rows = [row for number_, one in enumerate(standings) for row in _promise_rows(run, one, number_)]
-    head = ("configuration", "metric", "mean", "worst run", "95% bound", "runs")
-    return Table("Measured again under other arrival orders; a further run stays within the bound in 95%", head, tuple(rows))
+    rows = tuple(
+        (label, *(_promised(one, metric) for metric in metrics), _slos_kept(run, one))
+        for label, one in zip(_labels(run), standings, strict=True)
+    )
+    caption = "Means over runs under other arrival orders; in brackets what a further run keeps to in 95%"
+    return Table(caption, ("configuration", *(named(metric).heading for metric in metrics), "SLOs"), rows)
 
 
-def _promise_rows(run: Run, standing: Mapping[str, Any], at: int) -> list[tuple[str, ...]]:
-    label = standing["role"] if standing["role"] != "finalist" else f"finalist {at}"
-    if run.result["slos"] and standing["promises"]:
-        label += " (keeps the SLOs)" if standing["meets_slos"] else " (breaks an SLO)"
-    if standing["failure"]:
-        label += f" – {standing['failure']}"
+def _runs(run: Run) -> Table:
     rows = []
-    for promise in standing["promises"]:
-        name = named(promise["metric"])
-        figures = (name.figure(promise[which]) for which in ("mean", "worst", "bound"))
-        rows.append((label, name.heading, *figures, "  ".join(name.figure(one) for one in promise["runs"])))
-    return rows or [(label, "–", "–", "–", "–", "–")]
+    for label, standing in zip(_labels(run), run.result["confirmation"], strict=True):
+        for promise in standing["promises"]:
+            name = named(promise["metric"])
+            figures = (name.figure(one) for one in (promise["worst"], *promise["runs"]))
+            rows.append((label, name.heading, *figures))
+    longest = max((len(row) for row in rows), default=3)
+    head = ("configuration", "metric", "worst", *(f"run {at}" for at in range(1, longest - 2)))
+    return Table("Every run of the confirmation", head, tuple((*row, *[""] * (longest - len(row))) for row in rows))
+
+
+def _labels(run: Run) -> list[str]:
+    """Contestants by role, finalists numbered; the recommended one is marked."""
+    recommended = run.result["recommended"]
+    labels, finalists = [], 0
+    for standing in run.result["confirmation"]:
+        finalists += standing["role"] == "finalist"
+        label = f"finalist {finalists}" if standing["role"] == "finalist" else standing["role"]
+        chosen = recommended is not None and key(standing["config"]) == key(recommended["config"])
+        labels.append(f"{label}, recommended" if chosen else label)
+    return labels
+
+
+def _promised(standing: Mapping[str, Any], metric: str) -> str:
+    promise = next((one for one in standing["promises"] if one["metric"] == metric), None)
+    if promise is None:
+        return "–"
+    name = named(metric)
+    if promise["bound"] is None:
+        return name.figure(promise["mean"])
+    sign = "≥" if promise["bound"] < promise["mean"] else "≤"
+    return f"{name.figure(promise['mean'])} ({sign} {name.figure(promise['bound'])})"
+
+
+def _slos_kept(run: Run, standing: Mapping[str, Any]) -> str:
+    if standing["failure"]:
+        return str(standing["failure"])
+    if not run.resolved.problem.slos:
+        return "none asked for"
+    return "kept" if standing["meets_slos"] else "not kept"
+
+
+def _broken(run: Run) -> tuple[str, ...]:
+    """The SLOs that what is recommended does not promise to keep."""
+    recommended = run.result["recommended"]
+    if recommended is None or not recommended["confirmed"]:
+        return ()
+    standing = next((s for s in run.result["confirmation"] if key(s["config"]) == key(recommended["config"])), None)
+    promises = {one["metric"]: one for one in standing["promises"]} if standing else {}
+    lines = []
+    for slo in run.resolved.problem.slos:
+        name, promise = named(slo.metric), promises.get(slo.metric)
+        held = None if promise is None else promise["worst"] if promise["bound"] is None else promise["bound"]
+        if held is None or not slo.met({slo.metric: held}):
+            limit = f"{name.label} {slo.operator} {name.quantity(slo.limit)}"
+            lines.append(f"The SLO {limit} is not promised: a further run may reach {name.quantity(held)}.")
+    return tuple(lines)
 
 
 def _mean(standing: Mapping[str, Any], metric: str) -> float:
@@ -195,5 +296,5 @@ def targets(run: Run) -> Sequence[str]:
     wanted = [f"{objective.direction} {named(objective.metric).label}" for objective in run.resolved.problem.objectives]
     for slo in run.resolved.problem.slos:
         name = named(slo.metric)
-        wanted.append(f"SLO {name.label} {slo.operator} {number(slo.limit * name.factor)} {name.unit}".strip())
+        wanted.append(f"SLO {name.label} {slo.operator} {name.quantity(slo.limit)}")
     return wanted

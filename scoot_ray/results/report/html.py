@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from scoot_ray.results.report import svg
-from scoot_ray.results.report.chart import Chart, Figure
+from scoot_ray.results.report.chart import Chart, Figure, Size
 from scoot_ray.results.report.contents import Report, failures_sentence
 from scoot_ray.results.report.palette import ROLES, variables
 from scoot_ray.results.report.text import plain
 
-_SMALL, _NARROW, _WIDE = 350, 356, 860  # CSS pixels
+_NARROW = 356  # CSS pixels: a phone
+_WIDTHS: Mapping[Size, int] = {"small": 300, "medium": 430, "large": 860}
 
 
 def html_report(report: Report) -> str:
     """The whole page."""
     environment = _environment()
     style, script = _style(environment), Markup(_source(environment, "report.js"))  # noqa: S704 - our own file
-    policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    own = f"style-src {_hash(style)}; script-src {_hash(script)}"
+    policy = f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
     return environment.get_template("report.html.j2").render(
         report=report,
         run=report.run,
@@ -58,14 +61,16 @@ def _finalized(value: object) -> object:
 
 def _drawings(figure: Figure) -> list[tuple[Chart, Markup, Markup | None]]:
     """Each chart, as drawn; a large one for wide and for narrow screens."""
-    if not figure.large:
-        return [(chart, svg.draw(chart, _SMALL), None) for chart in figure.charts]
-    return [(chart, svg.draw(chart, _WIDE, _height(chart, 430)), svg.draw(chart, _NARROW, _height(chart, 330)))
-            for chart in figure.charts]  # fmt: skip
-
-
-def _height(chart: Chart, usual: float) -> float | None:
-    return None if chart.rows else usual
+    width = _WIDTHS[figure.size]
+    height = 430 if figure.size == "large" else None
+    return [
+        (
+            chart,
+            svg.draw(chart, width, None if chart.rows else height),
+            None if figure.size == "small" else svg.draw(chart, _NARROW, None if chart.rows else 0.85 * _NARROW),
+        )
+        for chart in figure.charts
+    ]
 
 
 def _style(environment: Environment) -> Markup:

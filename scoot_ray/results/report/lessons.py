@@ -20,15 +20,18 @@ from scoot_ray.results.report.chart import (
     Table,
     axis_of,
     categories,
-    with_y,
 )
 from scoot_ray.results.report.palette import Role
 from scoot_ray.results.report.run import Run
-from scoot_ray.results.report.scales import Scale, scale_of
+from scoot_ray.results.report.scales import Scale
 from scoot_ray.results.report.text import counted, named, number, percent, value_text
 from scoot_ray.search import Value
 
-_VERDICTS: tuple[tuple[str, Role], ...] = (("matters", "front"), ("cannot tell", "default"), ("hardly matters", "faint"))
+_VERDICTS: tuple[tuple[str, Role], ...] = (
+    ("matters", "front"),
+    ("cannot tell", "default"),
+    ("hardly matters", "faint"),
+)
 _MOST_CURVES = 12  # per objective
 _FEW_VALUES = 4  # up to so many are written at the axis one by one
 
@@ -43,7 +46,7 @@ def importance_figure(run: Run) -> Figure | None:
         f"that are likely to work; strokes are 90% intervals. {' '.join(_trust(one) for one in objectives)}"
     )
     charts = tuple(_importance_chart(one) for one in objectives)
-    return Figure("importance", "Which parameters matter", caption, charts, _importance_table(objectives))
+    return Figure("importance", "Which parameters matter", caption, charts, _importance_table(objectives), "medium")
 
 
 def dependence_figure(run: Run) -> Figure | None:
@@ -52,10 +55,13 @@ def dependence_figure(run: Run) -> Figure | None:
     if not charts:
         return None
     caption = (
-        "The metric at each value, averaged over the same configurations, with a 90% interval of the average. All charts "
-        "of an objective have one scale, the most important parameter first. An average says nothing about the best corner."
+        "The metric at each value, averaged over the same configurations, with a 90% interval of the average. The most "
+        "important parameter comes first; what hardly matters is in the table alone. An objective has one scale. "
+        "An average over the space says nothing about the best corner of it."
     )
-    return Figure("dependence", "Which way they work", caption, charts, _dependence_table(run.explanation["objectives"]))
+    return Figure(
+        "dependence", "Which way they work", caption, charts, _dependence_table(run.explanation["objectives"])
+    )
 
 
 def _importance_chart(objective: Mapping[str, Any]) -> Chart:
@@ -110,15 +116,14 @@ def _importance_table(objectives: Sequence[Mapping[str, Any]]) -> Table:
 def _curve_charts(objective: Mapping[str, Any]) -> list[Chart]:
     name = named(objective["metric"])
     shares = {one["parameter"]: one["share"] for one in objective["importance"]}
+    idle = {one["parameter"] for one in objective["importance"] if one["verdict"] == "hardly matters"}
     ranked = sorted(objective["partial_dependence"], key=lambda one: -shares.get(one["parameter"], 0.0))
-    charts = [_curve_chart(name.label, name.heading, name.factor, one) for one in ranked[:_MOST_CURVES]]
-    if not charts:
-        return []
-    scale = scale_of(end * name.factor for one in ranked[:_MOST_CURVES] for end in (*one["low"], *one["high"]))
-    return [with_y(chart, scale) for chart in charts]
+    shown = [one for one in ranked if one["parameter"] not in idle][:_MOST_CURVES]
+    y = axis_of(name.heading, [end * name.factor for one in shown for end in (*one["low"], *one["high"])])
+    return [_curve_chart(name.label, name.factor, y, one) for one in shown]
 
 
-def _curve_chart(label: str, heading: str, factor: float, curve: Mapping[str, Any]) -> Chart:
+def _curve_chart(label: str, factor: float, y: Axis, curve: Mapping[str, Any]) -> Chart:
     parameter, values = curve["parameter"], curve["values"]
     x, places = _values_axis(parameter, values)
     triples = [
@@ -132,10 +137,10 @@ def _curve_chart(label: str, heading: str, factor: float, curve: Mapping[str, An
     else:
         spread, line = Segments("front", tuple((at, low, at, high) for at, low, _, high in triples)), ()
     dots = tuple(
-        Dot(at, y, f"{parameter}={value_text(value)}: {number(y)}") for (at, y), value in zip(mean, values, strict=True)
+        Dot(*point, f"{parameter}={value_text(value)}: {number(point[1])}")
+        for point, value in zip(mean, values, strict=True)
     )
     first, last = (f"{number(mean[end][1])} at {value_text(values[end])}" for end in (0, -1))
-    y = axis_of(heading, [end for _, low, _, high in triples for end in (low, high)])
     return Chart(f"{label} by {parameter}", f"From {first} to {last}.", x, y, (spread, *line, Dots("front", dots)))
 
 
@@ -150,7 +155,9 @@ def _values_axis(parameter: str, values: Sequence[Value]) -> tuple[Axis, list[fl
         axis = axis_of(parameter, places)
         if len(places) > _FEW_VALUES:
             return axis, places
-        return Axis(axis.label, axis.scale, tuple((at, value_text(v)) for at, v in zip(places, values, strict=True))), places
+        return Axis(
+            axis.label, axis.scale, tuple((at, value_text(v)) for at, v in zip(places, values, strict=True))
+        ), places
     marks = tuple((float(at), value_text(value)) for at, value in enumerate(values))
     return Axis(parameter, Scale(-0.5, len(values) - 0.5), marks), [at for at, _ in marks]
 

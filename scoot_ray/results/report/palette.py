@@ -21,8 +21,8 @@ ROLES: Mapping[Role, tuple[str, str]] = {
     "baseline": ("#7a3fa0", "#c79be8"),
     "failed": ("#b3261e", "#f2867f"),
     "limit": ("#b3261e", "#f2867f"),
-    "start": ("#a8500a", "#f0a35e"),
-    "load": ("#0f5fa6", "#6db3f2"),
+    "start": ("#b97a2b", "#d9a15c"),
+    "load": ("#3a78b3", "#5a9bd8"),
     "stop": ("#7a8691", "#8b97a3"),
     "faint": ("#7a8691", "#8b97a3"),
 }

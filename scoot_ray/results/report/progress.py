@@ -40,7 +40,7 @@ def progress_figure(run: Run, spans: Sequence[Span]) -> Figure | None:
     drawn += _objective_charts(run, steps, over_time=len(run.metrics) == 1)
     counted_words = " Observations that break an SLO are left out." if run.resolved.problem.slos else ""
     caption = f"Lines show the best so far, crosses what failed.{counted_words}"
-    return Figure("progress", "Progress", caption, tuple(drawn), _table(run, steps))
+    return Figure("progress", "Progress", caption, tuple(drawn), _table(run, steps), "medium")
 
 
 def time_axis(longest_s: float, label: str = "since the start") -> tuple[Axis, float]:
@@ -69,7 +69,9 @@ def _area_charts(run: Run, steps: Sequence[_Step]) -> list[Chart]:
     shares = [100 * area / areas[-1] for area in areas]
     y = Axis("hypervolume, % of the final", Scale(0.0, 105.0))
     name = "Hypervolume of the front"
-    said = f"Half of it was reached after {1 + next(at for at, share in enumerate(shares) if share >= 50)} observations."
+    said = (
+        f"Half of it was reached after {1 + next(at for at, share in enumerate(shares) if share >= 50)} observations."
+    )
     points = tuple(zip((float(step.number) for step in steps), shares, strict=True))
     charts = [Chart(f"{name}, by observations", said, _count_axis(steps), y, (Line("front", points, step=True),))]
     timed = [(step.at_s, share) for step, share in zip(steps, shares, strict=True) if step.at_s is not None]

@@ -18,7 +18,7 @@ from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Config, Measured, Observation, Origin, Value
 
-_HIDDEN = frozenset({"hf_token", "api_key"})  # flags whose value is a secret
+HIDDEN_FLAGS = frozenset({"hf_token", "api_key"})  # flags whose value is a secret
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,10 +79,15 @@ class Run:
         return front[0]["config"] if front else None
 
     def command(self, config: Config) -> str:
-        """The line that serves with a configuration; no secret is in it."""
+        """What serves with a configuration, for a shell, a flag on each line; no secret is in it."""
         engine = self.resolved.study.engine
-        args: dict[str, Value] = {name: "***" if name in _HIDDEN else value for name, value in engine.args.items()}
-        return quoted(serve_command(engine.model, args, config, self.resolved.switches))
+        args: dict[str, Value] = {name: "***" if name in HIDDEN_FLAGS else value for name, value in engine.args.items()}
+        lines: list[list[str]] = [[]]
+        for word in serve_command(engine.model, args, config, self.resolved.switches):
+            if word.startswith("--"):
+                lines.append([])
+            lines[-1].append(word)
+        return " \\\n  ".join(map(quoted, lines))
 
     def measured(self, config: Config) -> Observation | None:
         """The search's measurement of a configuration."""

@@ -21,9 +21,11 @@ def shape(kind: Shape, x: float, y: float, r: float) -> tuple[str, dict[str, Att
         case "square":
             return "rect", {"x": x - r, "y": y - r, "width": 2 * r, "height": 2 * r, "class_": "fill"}
         case "diamond":
-            return "path", {"d": _closed((x, y - 1.3 * r), (x + 1.3 * r, y), (x, y + 1.3 * r), (x - 1.3 * r, y)), "class_": "fill"}
+            far = 1.3 * r
+            return "path", {"d": _closed((x, y - far), (x + far, y), (x, y + far), (x - far, y)), "class_": "fill"}
         case "triangle":
-            return "path", {"d": _closed((x, y - 1.2 * r), (x + 1.1 * r, y + 0.8 * r), (x - 1.1 * r, y + 0.8 * r)), "class_": "fill"}
+            corners = (x, y - 1.2 * r), (x + 1.1 * r, y + 0.8 * r), (x - 1.1 * r, y + 0.8 * r)
+            return "path", {"d": _closed(*corners), "class_": "fill"}
         case "cross":
             d = f"M{x - r:.1f} {y - r:.1f}L{x + r:.1f} {y + r:.1f}M{x - r:.1f} {y + r:.1f}L{x + r:.1f} {y - r:.1f}"
             return "path", {"d": d, "class_": "stroke"}

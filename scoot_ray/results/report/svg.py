@@ -15,8 +15,8 @@ from scoot_ray.results.report.markup import tag
 from scoot_ray.results.report.palette import variables
 from scoot_ray.results.report.strokes import Place, path_of, shape
 
-_LETTER = 6.4  # mean width of a character at 12 px
-_LEGEND_ROW, _TICKS_ROW, _LABEL_ROW = 18.0, 18.0, 18.0
+_LETTER = 6.8  # mean width of a character at 12 px
+_LEGEND_ROW, _TICKS_ROW, _LABEL_ROW = 18.0, 18.0, 20.0
 _NAMES_SHARE = 0.42  # of the width that the names of an upright axis may take
 _MOST_TITLES = 400  # bars from which they are drawn as one, without words of their own
 
@@ -77,7 +77,9 @@ def standalone(chart: Chart, width: float = 720, height: float | None = None) ->
     drawing = draw(chart, width, height, links=False)
     roles = Markup("").join(Markup(".r-{}{{color:var(--{})}}").format(role, role) for role in _roles(chart))
     style = Markup("<style>:root{{{}}}svg{{background:var(--ground)}}{}{}</style>").format(
-        Markup(variables(dark=False)), roles, Markup(STYLE)
+        Markup(variables(dark=False)),  # noqa: S704 - our own colours
+        roles,
+        Markup(STYLE),  # noqa: S704 - our own rules
     )
     opening, _, rest = drawing.partition(">")
     return f'{opening} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'
@@ -94,7 +96,7 @@ def _frame(chart: Chart, width: float, height: float | None) -> Frame:
         height = 24.0 * chart.rows + 76 if chart.rows else 0.68 * width
     rows = _legend_rows(chart, width)
     top = _LEGEND_ROW * len(rows) + (_LABEL_ROW if chart.y.label else 6)
-    return Frame(width, height + _LEGEND_ROW * max(0, len(rows) - 1), left, top + 4, 16, _TICKS_ROW + _LABEL_ROW + 4)
+    return Frame(width, height + _LEGEND_ROW * max(0, len(rows) - 1), left, top + 6, 16, _TICKS_ROW + _LABEL_ROW + 4)
 
 
 def _place(chart: Chart, frame: Frame) -> Place:
@@ -109,7 +111,7 @@ def _place(chart: Chart, frame: Frame) -> Place:
 
 def _axes(chart: Chart, frame: Frame, place: Place) -> Iterable[Markup]:
     floor, right = frame.top + frame.inner_height, frame.left + frame.inner_width
-    for value, text in chart.y.ticks(6 if frame.inner_height > 150 else 4):
+    for value, text in chart.y.ticks(6 if frame.inner_height > 180 else 5):
         y = place(chart.x.scale.low, value)[1]
         if not chart.rows:
             yield tag("line", x1=frame.left, x2=right, y1=y, y2=y, class_="grid")
@@ -182,7 +184,7 @@ def _rule(mark: Rule, place: Place, frame: Frame) -> Iterable[Markup]:
         yield tag("line", x1=x, x2=x, y1=frame.top, y2=floor, class_="rule")
         anchor = "end" if x > (frame.left + right) / 2 else "start"
         shift = -5 if anchor == "end" else 5
-        yield tag("text", mark.name, x=x + shift, y=frame.top + 12, text_anchor=anchor, class_="said")
+        yield tag("text", mark.name, x=x + shift, y=floor - 8, text_anchor=anchor, class_="said")
     else:
         y = place(1.0, mark.at)[1]
         yield tag("line", x1=frame.left, x2=right, y1=y, y2=y, class_="rule")

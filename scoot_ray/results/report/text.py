@@ -1,4 +1,4 @@
-"""Words and figures as people read them: metrics by name and unit, numbers in few digits, foreign text made harmless."""
+"""Words and figures as people read them: metrics by name and unit, few digits, foreign text made harmless."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class Named:
         """The number with its unit; ten seconds and more are not told in milliseconds."""
         if value is not None and self.unit == "ms" and abs(value) >= 10_000:
             return f"{number(value / 1000)} s"
-        return f"{self.figure(value)} {self.unit}".strip() if value is not None else "–"
+        space = "" if self.unit == "%" else " "
+        return f"{self.figure(value)}{space}{self.unit}".strip() if value is not None else "–"
 
 
 def named(metric: str) -> Named:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scoot_ray.engine.ready import read_log
 from scoot_ray.results.report.run import Run
-from scoot_ray.results.report.text import config_text, duration, named, plain
+from scoot_ray.results.report.text import config_text, duration, named, plain, value_text
 from scoot_ray.results.report.timeline import Span
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Trial
 
@@ -97,9 +97,7 @@ def _tail(text: str, most: int) -> str:
     return "…\n" + (cut.partition("\n")[2] or cut)
 
 
-def _row(
-    run: Run, trial: Trial, seen: Observation | None, span: Span | None, log: str, front: set[int]
-) -> Row:
+def _row(run: Run, trial: Trial, seen: Observation | None, span: Span | None, log: str, front: set[int]) -> Row:
     kind, outcome, detail = _outcome(seen)
     return Row(
         trial.id,
@@ -157,6 +155,4 @@ def _settings(run: Run, config: Config) -> tuple[tuple[str, str, str], ...]:
     """(parameter, today, here) of what differs from today."""
     from_today = run.today[1]
     parameters = [name for name, value in config.items() if from_today.get(name) != value]
-    here, there = ({name: config_text({name: one[name]}).partition("=")[2] if name in one else "–" for name in parameters}
-                   for one in (config, from_today))  # fmt: skip
-    return tuple((name, there[name], here[name]) for name in parameters)
+    return tuple((name, value_text(from_today.get(name)), value_text(config[name])) for name in parameters)
