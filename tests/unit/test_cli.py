@@ -30,7 +30,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert heavy.isdisjoint(done.stdout.split())
 
 
-@pytest.mark.parametrize("verb", ["validate", "tune", "resume", "status", "explain", "replay", "capacity"])
+@pytest.mark.parametrize("verb", ["validate", "tune", "resume", "status", "explain", "report", "replay", "capacity"])
 def test_every_verb_has_help(verb: str) -> None:
     done = CliRunner().invoke(main, [verb, "--help"])
     assert done.exit_code == 0

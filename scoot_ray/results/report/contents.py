@@ -15,13 +15,11 @@ from scoot_ray.results.report.front import front_figure
 from scoot_ray.results.report.headline import Headline, headline_of, targets
 from scoot_ray.results.report.lessons import dependence_figure, importance_figure
 from scoot_ray.results.report.progress import progress_figure
-from scoot_ray.results.report.run import HIDDEN_FLAGS, Run
+from scoot_ray.results.report.run import HIDDEN, HIDDEN_FLAGS, Run
 from scoot_ray.results.report.text import config_text, counted, duration, number
 from scoot_ray.results.report.timeline import Span, spans_of
 from scoot_ray.results.report.trials import Choice, Row, choices_of, rows_of
 from scoot_ray.search import Failed
-
-_HIDDEN = "(not shown)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,9 +165,9 @@ def _study_text(run: Run) -> str:
     document = run.resolved.study.model_dump(mode="json", exclude_none=True)
     engine = document["engine"]
     engine["env"] = {
-        name: entry if isinstance(entry, dict) else _HIDDEN for name, entry in engine.get("env", {}).items()
+        name: entry if isinstance(entry, dict) else HIDDEN for name, entry in engine.get("env", {}).items()
     }
-    engine["args"] |= dict.fromkeys(HIDDEN_FLAGS & engine["args"].keys(), _HIDDEN)
+    engine["args"] |= dict.fromkeys(HIDDEN_FLAGS & engine["args"].keys(), HIDDEN)
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 

@@ -74,7 +74,9 @@ def _dot(run: Run, one: _Entry) -> Dot:
 def _steps(run: Run, front: Sequence[_Entry]) -> Line:
     """The front as what it is: a staircase, which nothing lies beyond."""
     x, y = run.metrics
-    return Line("front", tuple(sorted((_at(one, x), _at(one, y)) for one in front)), step=True, dashed=True)
+    from_best_x = run.resolved.problem.objectives[0].direction == "maximize"
+    points = sorted(((_at(one, x), _at(one, y)) for one in front), reverse=from_best_x)
+    return Line("front", tuple(points), step=True, dashed=True)
 
 
 def _limits(run: Run, axes: Sequence[Axis]) -> list[Mark]:

@@ -79,7 +79,7 @@ def _importance_chart(objective: Mapping[str, Any]) -> Chart:
         (100 * one["interval_90"][0], -float(at), 100 * one["interval_90"][1], -float(at))
         for at, one in enumerate(entries)
     )
-    marks.append(Segments("stop", strokes, "90% interval"))
+    marks.append(Segments("interval", strokes, "90% interval"))
     mattering = [one["parameter"] for one in entries if one["verdict"] == "matters"]
     summary = f"What matters: {', '.join(mattering)}." if mattering else "No parameter can be said to matter."
     x = Axis("share of the variance, %", Scale(0.0, 100.0))

@@ -9,7 +9,19 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 Role: TypeAlias = Literal[
-    "observed", "short", "front", "chosen", "default", "baseline", "failed", "limit", "start", "load", "stop", "faint"
+    "observed",
+    "short",
+    "front",
+    "chosen",
+    "default",
+    "baseline",
+    "failed",
+    "limit",
+    "start",
+    "load",
+    "stop",
+    "faint",
+    "interval",
 ]
 
 ROLES: Mapping[Role, tuple[str, str]] = {
@@ -25,6 +37,7 @@ ROLES: Mapping[Role, tuple[str, str]] = {
     "load": ("#3a78b3", "#5a9bd8"),
     "stop": ("#7a8691", "#8b97a3"),
     "faint": ("#7a8691", "#8b97a3"),
+    "interval": ("#1a2027", "#e8ecef"),
 }
 
 SURFACES: Mapping[str, tuple[str, str]] = {

@@ -17,12 +17,13 @@ def save_figures(report: Report, folder: Path, *, png: bool) -> list[Path]:
     """Write them; return the files. Raises OSError where they cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
+    note = "simulated" if report.run.simulated else ""
     for stem, chart, wide in _named(report):
         path = folder / f"{stem}.svg"
-        write(path, svg.standalone(chart, 720 if wide else 480).encode())
+        write(path, svg.standalone(chart, 720 if wide else 480, note=note).encode())
         written.append(path)
         if png:
-            save_png(chart, path.with_suffix(".png"), 6.5 if wide else 4.5)
+            save_png(chart, path.with_suffix(".png"), 6.5 if wide else 4.5, note)
             written.append(path.with_suffix(".png"))
     return written
 

@@ -30,8 +30,8 @@ def require_pictures() -> None:
         raise NoPictures("PNG needs the extra: pip install 'scoot-ray[plots]'") from None
 
 
-def save_png(chart: Chart, path: Path, width_in: float = 5.0) -> None:
-    """Draw one chart, on white, for print."""
+def save_png(chart: Chart, path: Path, width_in: float = 5.0, note: str = "") -> None:
+    """Draw one chart, on white, for print; a ``note`` stands in its corner."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra
 
     height_in = 0.3 * chart.rows + 0.9 if chart.rows else 0.68 * width_in
@@ -42,6 +42,8 @@ def save_png(chart: Chart, path: Path, width_in: float = 5.0) -> None:
     _dress(axes, chart)
     if chart.legend():
         figure.legend(loc="outside upper left", fontsize=7, frameon=False, ncols=3)
+    if note:
+        figure.text(0.005, 0.005, _literal(note), fontsize=7, color=SURFACES["soft"][0])
     figure.savefig(path, format="png", metadata={"Software": "scoot-ray", "Title": chart.name})
 
 

@@ -18,6 +18,7 @@ from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Config, Measured, Observation, Origin, Value
 
+HIDDEN = "(not shown)"
 HIDDEN_FLAGS = frozenset({"hf_token", "api_key"})  # flags whose value is a secret
 
 
@@ -80,10 +81,8 @@ class Run:
 
     def command(self, config: Config) -> str:
         """What serves with a configuration, for a shell, a flag on each line; no secret is in it."""
-        engine = self.resolved.study.engine
-        args: dict[str, Value] = {name: "***" if name in HIDDEN_FLAGS else value for name, value in engine.args.items()}
         lines: list[list[str]] = [[]]
-        for word in serve_command(engine.model, args, config, self.resolved.switches):
+        for word in _command(self.resolved, config):
             if word.startswith("--"):
                 lines.append([])
             lines[-1].append(word)
@@ -121,11 +120,27 @@ def read_run(folder: RunFolder, resolved: Resolved, now: datetime | None = None)
         log,
         events,
         state,
-        summarise(resolved, log, state == "complete", reason, folder.circumstances),
+        _shareable(summarise(resolved, log, state == "complete", reason, folder.circumstances), resolved),
         explain_document(resolved, log),
         json.loads(noted.read_bytes()) if noted.is_file() else {},
         now or datetime.now(UTC),
     )
+
+
+def _shareable(result: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
+    """The result without what may be a secret: values of the environment, and of flags that carry one."""
+    if (recommended := result["recommended"]) is not None:
+        recommended["env"] = {
+            name: HIDDEN if isinstance(entry, str) else entry for name, entry in recommended["env"].items()
+        }
+        recommended["command"] = _command(resolved, recommended["config"])
+    return result
+
+
+def _command(resolved: Resolved, config: Config) -> list[str]:
+    engine = resolved.study.engine
+    args: dict[str, Value] = {name: "***" if name in HIDDEN_FLAGS else value for name, value in engine.args.items()}
+    return serve_command(engine.model, args, config, resolved.switches)
 
 
 def _state(events: Sequence[Event]) -> str:

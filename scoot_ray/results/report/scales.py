@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _WIDE = 20.0  # largest over smallest from which a linear axis would crush the small ones
+_WIDEST = 1e30  # beyond, the small ones are as good as zero
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 
 
@@ -44,7 +45,7 @@ def scale_of(values: Iterable[float], *, from_zero: bool = False, margin: float 
     low, high = found[0], found[-1]
     if from_zero:
         return Scale(0.0, high * (1 + margin) if high > 0 else 1.0)
-    if low > 0 and high / low >= _WIDE:
+    if low > 0 and low * _WIDE <= high <= low * _WIDEST:
         room = (high / low) ** margin
         return Scale(low / room, high * room, logarithmic=True)
     room = (high - low) * margin or abs(high) * margin or 0.5

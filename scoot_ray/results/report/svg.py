@@ -72,8 +72,8 @@ def draw(chart: Chart, width: float, height: float | None = None, *, links: bool
     )
 
 
-def standalone(chart: Chart, width: float = 720, height: float | None = None) -> str:
-    """The chart as an SVG file, on white."""
+def standalone(chart: Chart, width: float = 720, height: float | None = None, note: str = "") -> str:
+    """The chart as an SVG file, on white; a ``note`` stands in its corner."""
     drawing = draw(chart, width, height, links=False)
     roles = Markup("").join(Markup(".r-{}{{color:var(--{})}}").format(role, role) for role in _roles(chart))
     style = Markup("<style>:root{{{}}}svg{{background:var(--ground)}}{}{}</style>").format(
@@ -82,7 +82,9 @@ def standalone(chart: Chart, width: float = 720, height: float | None = None) ->
         Markup(STYLE),  # noqa: S704 - our own rules
     )
     opening, _, rest = drawing.partition(">")
-    return f'{opening} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'
+    said = tag("text", note, x=2, y=_frame(chart, width, height).height - 4) if note else ""
+    rest = rest.removesuffix("</svg>")
+    return f'{opening} xmlns="http://www.w3.org/2000/svg">{style}{rest}{said}</svg>\n'
 
 
 def _roles(chart: Chart) -> list[str]:
