@@ -80,7 +80,7 @@ def test_the_distributions_are_of_the_confirmations_requests(whole: Report) -> N
     today, best = whole.spreads
     assert (today.name, best.name) == ("default", "recommended")
     assert today.requests == best.requests == 80
-    assert today.curves["ttft"][0] == (0.0, pytest.approx(50.0))
+    assert today.curves["ttft"][0][1] == pytest.approx(50.0)
     assert best.table["tpot"][0] == pytest.approx(20.0)
 
 
@@ -100,7 +100,8 @@ def test_without_records_the_trials_own_percentiles_must_do(run_of: Make) -> Non
 
 def test_cost_is_of_slots_and_gpus(whole: Report) -> None:
     search, confirmation = whole.costs
-    assert (search.part, search.trials, search.held_s) == ("search", 12, pytest.approx(12 * 45.0))
+    assert (search.part, search.trials) == ("search", 12)
+    assert search.held_s == pytest.approx(12 * 45.0)
     assert confirmation.trials == 6
     assert whole.cost.rows[-1][0] == "together"
 
