@@ -48,7 +48,7 @@ class RunFolder:
         """What the first trial that reached a ready engine noted: its version, its limits, requests left out."""
         for path in sorted((self.path / "trials").glob("*/circumstances.json")):
             noted: dict[str, Any] = json.loads(path.read_bytes())
-            if noted:
+            if "engine_version" in noted:
                 return noted
         return {}
 

@@ -18,6 +18,7 @@ from scoot_ray.cli.explain import explain
 from scoot_ray.cli.export import export
 from scoot_ray.cli.init import init
 from scoot_ray.cli.load import replay
+from scoot_ray.cli.report import report
 from scoot_ray.cli.space import space
 from scoot_ray.cli.studies import resume, status, tune, validate
 from scoot_ray.cli.sweep import sweep
@@ -38,6 +39,7 @@ for _command in (
     resume,
     status,
     explain,
+    report,
     diagnose,
     choose,
     export,
