@@ -83,7 +83,7 @@ def _title(run: Run) -> tuple[Tone, str]:
             else ("bad", "No configuration can be recommended")
         )
     if not recommended["confirmed"]:
-        return "open", "The best so far, not confirmed"
+        return "open", f"The best {'of the search' if run.state == 'complete' else 'so far'}, not confirmed"
     if verdict is None:
         return "calm", "What was left after measuring again"
     if key(recommended["config"]) != key(verdict["winner"]):
