@@ -113,8 +113,8 @@ def _lead(run: Run) -> str:
         ("better", True): f"the best finalist beats {today} beyond the noise.",
         ("trade", True): f"the best finalist gains more on one objective than it costs on the other, against {today}.",
         ("trade", False): f"the best finalist costs more on one objective than it gains on the other; {today} stays.",
-        ("none", False): f"nothing that the search found was shown to beat {today}. What runs today is set well: "
-        "that, too, is a result.",
+        ("none", False): f"nothing that the search found was shown to beat {today} beyond the noise, so it "
+        "stays: that, too, is a result.",
     }
     return again + words[verdict["kind"], chosen]
 
@@ -250,7 +250,7 @@ def _promised(standing: Mapping[str, Any], metric: str) -> str:
     if promise["bound"] is None:
         return name.figure(promise["mean"])
     sign = "≥" if promise["bound"] < promise["mean"] else "≤"
-    return f"{name.figure(promise['mean'])} ({sign} {name.figure(promise['bound'])})"
+    return f"{name.figure(promise['mean'])} ({sign}\xa0{name.figure(promise['bound'])})"
 
 
 def _slos_kept(run: Run, standing: Mapping[str, Any]) -> str:
