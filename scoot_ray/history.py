@@ -153,5 +153,8 @@ def _hardware(study: Study) -> tuple[object, ...]:
 
 def _same_engine(here: Study, there: Study) -> bool:
     """Whether what failed there must be expected to fail here."""
-    same = [(study.engine.model, study.engine.version, study.engine.args, _hardware(study)) for study in (here, there)]
+    same = [
+        (study.engine.model, study.engine.version, study.engine.args, study.engine.command, _hardware(study))
+        for study in (here, there)
+    ]
     return same[0] == same[1]

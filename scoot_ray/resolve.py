@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from scoot_ray.engine.catalogue import EngineFlags, EngineNotFound, available_flags
+from scoot_ray.engine.kinds import KINDS
 from scoot_ray.engine.presets import Preset, vllm_0_4_2, vllm_installed
+from scoot_ray.engine.spaces import sglang_installed, tensorrt_llm_installed
 from scoot_ray.estimate import warnings
 from scoot_ray.history import Past, read_pasts, traffic_of
 from scoot_ray.load.errors import LoadError
@@ -29,6 +31,8 @@ from scoot_ray.simulator.settings import NEWEST, flags_of
 from scoot_ray.study import FromEnvironment, Study, StudyError
 
 _Text = TypeVar("_Text", str, str | None)
+_INSTALLED = {"vllm": vllm_installed, "sglang": sglang_installed, "tensorrt-llm": tensorrt_llm_installed}
+"""Spaces made of what the engine accepts, by the study's name for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,12 @@ def resolve(study: Study, where: Path) -> Resolved:
     pasts = read_pasts(study, traffic_of(study, trace.requests), where) if study.warm_start else ()
     problem = warm(problem, [past.taken_in(problem.space) for past in pasts])
     said = [*trace.notes, *warnings(study, problem), *_useless(problem)]
-    if flags is None:
+    if study.engine.command is not None:
+        said.append("engine.command: an external engine cannot be asked for its flags, so they are not checked")
+    elif flags is None:
         said.append(f"engine.python: {study.engine.python}: not on this machine, so the engine's flags are not checked")
     else:
-        _check_names(flags, (*problem.space.names, *study.engine.args), where, study.engine.simulated)
+        _check_names(flags, (*problem.space.names, *study.engine.args), where, study)
     explicit = {"space": space_specs(problem), "constraints": tuple(problem.space.constraints)}
     return Resolved(
         study.model_copy(update=explicit),
@@ -94,7 +100,8 @@ def _absolute(study: Study, where: Path) -> Study:
     hardware = study.engine.hardware
     if hardware is not None:
         hardware = hardware.model_copy(update={"calibration": _path(hardware.calibration, where)})
-    engine = study.engine.model_copy(update={**paths, "hardware": hardware})
+    words = {name: _words(getattr(study.engine, name), where) for name in ("command", "stop_command")}
+    engine = study.engine.model_copy(update={**paths, **words, "hardware": hardware})
     workload = study.workload.model_copy(update={"trace": _path(study.workload.trace, where)})
     output = str(Path(study.output).absolute())
     earlier = tuple(_path(path, where) for path in study.warm_start)
@@ -110,6 +117,11 @@ def _path(text: _Text, where: Path) -> _Text:
         if (base / text).exists():
             return str((base / text).absolute())
     return text
+
+
+def _words(command: tuple[str, ...] | None, where: Path) -> tuple[str, ...] | None:
+    """A command's words, those that name a file by a path made absolute: it runs in a folder of the evaluation's."""
+    return command and tuple(_path(word, where) if "/" in word else word for word in command)
 
 
 def _trace(study: Study, where: Path) -> Trace:
@@ -128,12 +140,12 @@ def _engine_flags(study: Study, where: Path) -> EngineFlags | None:
     """What the engine accepts; None where its Python is on the cluster's nodes but not here."""
     if study.engine.simulated:
         return _simulated_flags(study, where)
-    python = study.engine.python
-    if python is not None and not Path(python).exists():
+    python, source = study.engine.python, KINDS[study.engine.kind].source
+    if source is None or (python is not None and not Path(python).exists()):
         return None
     plain = {name: value for name, value in study.engine.env.items() if not isinstance(value, FromEnvironment)}
     try:
-        return available_flags(python, plain)
+        return available_flags(python, plain, source)
     except EngineNotFound as error:
         raise StudyError(f"{where}: engine.python: {error}") from error
 
@@ -153,16 +165,20 @@ def _preset(study: Study, flags: EngineFlags | None, where: Path) -> Preset | No
     """The space that ``space:`` names; None where it is a mapping."""
     if not isinstance(study.space, str):
         return None
+    if study.space.removesuffix("-0.4.2") != KINDS[study.engine.kind].name:
+        raise StudyError(f"{where}: space: {study.space!r} is not for engine.kind {study.engine.kind}")
     if study.space == "vllm-0.4.2":
         length = max_model_len(study)
         if length is None:
             raise StudyError(f"{where}: engine.args.max_model_len: missing; space vllm-0.4.2 needs it")
         return vllm_0_4_2(study.gpus, length)
     if flags is None:
-        raise StudyError(f"{where}: space: 'vllm' asks the engine, and engine.python {study.engine.python} is not here")
+        python = study.engine.python
+        raise StudyError(f"{where}: space: {study.space!r} asks the engine, and engine.python {python} is not here")
     hardware = study.engine.hardware
     accelerator = hardware.accelerator if hardware is not None else study.resources.accelerator
-    preset = vllm_installed(flags, study.gpus, accelerator)
+    installed = _INSTALLED[study.space]
+    preset = installed(flags, study.gpus, accelerator)
     if max_model_len(study) is not None:
         return preset
     # The engine alone knows the length; what then breaks the rule is refused by it, and learnt.
@@ -170,8 +186,8 @@ def _preset(study: Study, flags: EngineFlags | None, where: Path) -> Preset | No
     return replace(preset, constraints=known)
 
 
-def _check_names(flags: EngineFlags, names: Iterable[str], where: Path, simulated: bool) -> None:
-    called = f"the simulated vllm {flags.version}" if simulated else f"vllm {flags.version}"
+def _check_names(flags: EngineFlags, names: Iterable[str], where: Path, study: Study) -> None:
+    called = f"the simulated vllm {flags.version}" if study.engine.simulated else f"{study.engine.kind} {flags.version}"
     for name in names:
         if not flags.accepts(name):
             close = difflib.get_close_matches(name, flags.names, n=1)

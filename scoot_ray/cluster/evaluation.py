@@ -18,11 +18,14 @@ from pathlib import Path
 from scoot_ray.cluster.account import account_of_load, account_of_search, limits_of, phases_of
 from scoot_ray.cluster.cores import client_core
 from scoot_ray.engine.diagnose import diagnose
+from scoot_ray.engine.flags import merged
 from scoot_ray.engine.gpu_memory import used_mib, wait_freed
-from scoot_ray.engine.launch import EngineOptions, TooFewGpus, device_slices, engine_spec
-from scoot_ray.engine.process import EngineProcess, GuardianError, free_port, pin, start
+from scoot_ray.engine.kinds import Kind
+from scoot_ray.engine.launch import TooFewGpus, device_slices, engine_spec
+from scoot_ray.engine.process import EngineProcess, GuardianError, free_port, pin
 from scoot_ray.engine.ready import StartFailed, read_log, wait_ready
-from scoot_ray.engine.server import healthy, max_model_len, reset_prefix_cache, server_version
+from scoot_ray.engine.server import answers, max_model_len, reset_prefix_cache, server_version
+from scoot_ray.engine.service import begin, end
 from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.capacity.decision import Probe, Try, find
 from scoot_ray.load.capacity.probing import EVALUATION_PROBES, evaluation_search, judged, probe_rate
@@ -36,7 +39,8 @@ from scoot_ray.load.replay import Hooks
 from scoot_ray.load.selection import Selection, fit
 from scoot_ray.load.trace import Trace
 from scoot_ray.load.warmup import MAX_WARMUP_S
-from scoot_ray.search import SLO, Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
+from scoot_ray.search import SLO, Config, Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
+from scoot_ray.serving import dialect_of, kind_of, options_of, served_name
 from scoot_ray.simulation import server_program
 from scoot_ray.study import MAX_RATE, Study
 
@@ -109,6 +113,14 @@ class _Evaluation:
         self._circumstances: dict[str, object] = {}
         self.timings: dict[str, float] = {}
 
+    @property
+    def _kind(self) -> Kind:
+        return kind_of(self._task.study)
+
+    @property
+    def _flags(self) -> Config:
+        return merged(self._task.study.engine.args, self._trial.config)
+
     def run(self, gpus: Sequence[str]) -> Outcome:
         before_mib = used_mib(gpus)
         study = self._task.study
@@ -136,9 +148,9 @@ class _Evaluation:
 
     def _start(self, devices: Sequence[str]) -> Iterator[EngineProcess]:
         engine = self._task.study.engine
-        options = EngineOptions(engine.model, engine.python, engine.args, self._task.env, self._task.switches)
+        options = options_of(self._task.study, self._task.env, self._task.switches)
         api_key = secrets.token_urlsafe(24)
-        slices = device_slices(devices, {**engine.args, **self._trial.config})
+        slices = device_slices(devices, {**engine.args, **self._trial.config}, self._kind)
         self._enter("starting the engine")
         for replica, own in enumerate(slices):
             folder = self._scratch if len(slices) == 1 else self._scratch / f"replica-{replica}"
@@ -146,7 +158,7 @@ class _Evaluation:
             if engine.simulated:
                 seed = (self._task.study.seed * 1_000 + self._trial.id) * 16 + replica
                 options = replace(options, program=server_program(self._task.study, len(own), seed))
-            yield start(engine_spec(options, self._trial.config, folder, free_port(), own, api_key))
+            yield begin(engine_spec(options, self._trial.config, folder, free_port(), own, api_key))
 
     @contextmanager
     def _stopping(self, engine: EngineProcess) -> Iterator[EngineProcess]:
@@ -155,7 +167,7 @@ class _Evaluation:
         finally:
             self._enter("stopping the engine")
             with self._timed("stop_s"):
-                engine.stop()
+                end(engine)
 
     def _wait_ready(self, engines: Sequence[EngineProcess]) -> None:
         ends_s = time.monotonic() + self._task.study.engine.start_timeout_s
@@ -163,14 +175,16 @@ class _Evaluation:
             for engine in engines:
                 wait_ready(engine, max(0.0, ends_s - time.monotonic()), self._trial.config)
         first = engines[0].spec
-        self._circumstances["engine_version"] = server_version(first.base_url)
-        self._circumstances["max_model_len"] = max_model_len(first.base_url, first.api_key)
+        self._circumstances["engine_version"] = server_version(first.base_url, self._kind.version)
+        # TensorRT-LLM does not say: then what it was told counts.
+        told = self._flags.get(self._kind.longest)
+        self._circumstances["max_model_len"] = max_model_len(first.base_url, first.api_key) or told
         self._circumstances["replicas"] = len(engines)
 
     def _measure(self, engines: Sequence[EngineProcess], order: int, first: bool) -> Metrics:
         """Replay one arrival order, with no prefix left in the cache from the one before."""
         if not first:
-            cleared = [reset_prefix_cache(engine.spec.base_url, engine.spec.api_key) for engine in engines]
+            cleared = [reset_prefix_cache(one.spec.base_url, one.spec.api_key, self._kind.reset) for one in engines]
             self._circumstances["prefix_cache_cleared"] = all(cleared)
         try:
             return self._replay(engines, order)
@@ -208,11 +222,14 @@ class _Evaluation:
         return {} if capacity.rate is None else {MAX_RATE: capacity.rate}
 
     def _target(self, engines: Sequence[EngineProcess]) -> Target:
-        engine, workload = self._task.study.engine, self._task.study.workload
-        name = str(engine.args.get("served_model_name", engine.model))
-        urls = tuple(one.spec.base_url for one in engines)
-        key = engines[0].spec.api_key
-        return Target(urls, name, key, timeout_s=workload.request_timeout_s)
+        study = self._task.study
+        return Target(
+            tuple(one.spec.base_url for one in engines),
+            served_name(study),
+            engines[0].spec.api_key,
+            timeout_s=study.workload.request_timeout_s,
+            metrics_path=self._kind.metrics,
+        )
 
     def _load(self, order: int) -> Load:
         workload, seed = self._task.study.workload, self._task.study.seed
@@ -230,6 +247,7 @@ class _Evaluation:
             goodput=self._task.goodput,
             sessions=workload.sessions,
             think_s=workload.think_s,
+            engine=dialect_of(self._task.study),
         )
 
     def _selection(self) -> Selection:
@@ -253,7 +271,7 @@ class _Evaluation:
 
     def _account(self, measurement: Measurement, order: int, replicas: int) -> None:
         self._add_timings(measurement)
-        limits = limits_of({**self._task.study.engine.args, **self._trial.config}, replicas)
+        limits = limits_of(self._kind.in_words_of_vllm(self._flags), replicas)
         self._circumstances[f"order {order}"] = account_of_load(measurement, limits)
         lines = [json.dumps(record_to_json(record)) + "\n" for record in measurement.replay.records]
         self._scratch.joinpath(f"requests-{order}.jsonl").write_text("".join(lines))
@@ -269,7 +287,7 @@ class _Evaluation:
         """
         for engine in engines:
             code = engine.poll()
-            if code is None and healthy(engine.spec.base_url):
+            if code is None and answers(engine.spec.health_url):
                 continue
             found = diagnose(code, read_log(engine.spec.log_path), "load", self._trial.config)
             if code is not None or found.kind is not FailureKind.STALLED:

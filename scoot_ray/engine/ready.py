@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scoot_ray.engine.diagnose import Diagnosis, diagnose
 from scoot_ray.engine.process import EngineProcess
-from scoot_ray.engine.server import healthy
+from scoot_ray.engine.server import answers
 from scoot_ray.search.trial import Config, FailureKind
 
 _POLL_S = 0.25
@@ -48,7 +48,7 @@ class Listener(Enum):
 
 
 def wait_ready(process: EngineProcess, deadline_s: float, config: Config | None = None) -> float:
-    """Wait until the engine answers ``/health`` from a socket of its own; return the seconds that took.
+    """Wait until the engine says that it is healthy, from a socket of its own; return the seconds that took.
 
     ``config`` lets the diagnosis name the parameters involved. The engine is left running whatever happens.
 
@@ -59,11 +59,11 @@ def wait_ready(process: EngineProcess, deadline_s: float, config: Config | None 
     while True:
         if (code := process.poll()) is not None:
             raise StartFailed(diagnose(code, read_log(process.spec.log_path), "start", config))
-        listener = listening(process.spec.port, process.pids)
+        listener = _listener(process)
         # Looked at twice: a process of ours may have begun to listen after its siblings were counted.
-        if listener is Listener.FOREIGN and listening(process.spec.port, process.pids) is Listener.FOREIGN:
+        if listener is Listener.FOREIGN and _listener(process) is Listener.FOREIGN:
             raise StartFailed(_taken(process.spec.port))
-        if listener is Listener.OURS and healthy(process.spec.base_url):
+        if listener is Listener.OURS and answers(process.spec.health_url):
             return time.monotonic() - began
         if time.monotonic() - began > deadline_s:
             raise StartFailed(diagnose(None, read_log(process.spec.log_path), "start", config))
@@ -80,6 +80,13 @@ def listening(port: int, pids: Iterable[int]) -> Listener:
     if not sockets:
         return Listener.NOBODY
     return Listener.OURS if sockets <= _inodes_of(pids) else Listener.FOREIGN
+
+
+def _listener(process: EngineProcess) -> Listener:
+    """Whose the port is; of an external service nobody can tell, so nothing may have answered before it was started."""
+    if process.spec.external:
+        return Listener.OURS
+    return listening(process.spec.port, process.pids)
 
 
 def read_log(path: Path) -> str:

@@ -24,7 +24,8 @@ def serve_script(result: Mapping[str, Any], now: datetime | None = None) -> str:
     ]
     exports = [_export(name, value) for name, value in recommended["env"].items()]
     comments = [f"# {_printable(line)}" for line in header]
-    lines = ["#!/bin/sh", *comments, *exports, f"exec {quoted(recommended['command'])}", ""]
+    files = [_here(name, text) for name, text in recommended.get("files", {}).items()]
+    lines = ["#!/bin/sh", *comments, *exports, *files, f"exec {quoted(recommended['command'])}", ""]
     return "\n".join(lines)
 
 
@@ -37,6 +38,11 @@ def _export(name: str, value: str | Mapping[str, str]) -> str:
     if isinstance(value, str):
         return f"export {name}={shlex.quote(value)}"
     return f'export {name}="${{{value["from_env"]}:?}}"'
+
+
+def _here(name: str, text: str) -> str:
+    """Write a file that the command reads, beside the script's caller."""
+    return f"cat > {shlex.quote(name)} <<'END_OF_FILE'\n{text}END_OF_FILE"
 
 
 def _promised(result: Mapping[str, Any]) -> list[str]:

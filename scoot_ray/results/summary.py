@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from scoot_ray.engine.flags import merged, serve_command
-from scoot_ray.engine.launch import replicas
+from scoot_ray.engine.flags import merged
+from scoot_ray.engine.launch import replicas, start_of
 from scoot_ray.log import Log
 from scoot_ray.optimizer import stopped_early
 from scoot_ray.resolve import Resolved
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
+from scoot_ray.serving import kind_of, options_of
 from scoot_ray.verdict import Change, Standing, Verdict, standings, survivors, verdict
 
+_PORT = 8000  # in the command of an external service, which has to name one
 _SATURATED = 0.98  # a service that keeps up with this share of the offered rate leaves nothing to gain
 
 
@@ -181,10 +184,14 @@ def _with_command(resolved: Resolved, config: Config, confirmed: bool) -> dict[s
     """The configuration as it is served. Secrets appear by the name of the variable that holds them."""
     engine, gpus = resolved.study.engine, resolved.study.gpus
     env = {name: value if isinstance(value, str) else value.model_dump() for name, value in engine.env.items()}
+    kind = kind_of(resolved.study)
+    options = options_of(resolved.study, {}, resolved.switches)
+    started = start_of(options, config, _PORT, Path())
     return {
         "config": dict(config),
         "confirmed": confirmed,
-        "command": serve_command(engine.model, engine.args, config, resolved.switches),
+        "command": kind.show(started),
+        **({"files": dict(files)} if (files := kind.files(started)) else {}),
         "env": env,
-        "replicas": replicas(gpus, merged(engine.args, config)),
+        "replicas": replicas(gpus, merged(engine.args, config), kind),
     }

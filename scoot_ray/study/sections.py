@@ -80,10 +80,17 @@ class Hardware(Section):
         return self
 
 
-class Engine(Section):
-    """What serves the model, and how it is started. The last four go with kind ``simulated`` alone."""
+_OF_SIMULATED = ("hardware", "version", "clock", "noise")
+_OF_EXTERNAL = ("command", "ready_url", "base_url", "stop_command", "dialect", "api_key_variable")
 
-    kind: Literal["vllm", "simulated"] = "vllm"
+
+class Engine(Section):
+    """What serves the model, and how it is started.
+
+    ``hardware`` to ``noise`` go with kind ``simulated`` alone, ``command`` and what follows with ``external`` alone.
+    """
+
+    kind: Literal["vllm", "sglang", "tensorrt-llm", "external", "simulated"] = "vllm"
     model: str = Field(min_length=1)
     python: str | None = None
     args: Annotated[dict[str, Scalar], BeforeValidator(_underscored)] = {}
@@ -93,6 +100,31 @@ class Engine(Section):
     version: Version | None = None
     clock: Literal["virtual", "real"] | None = None
     noise: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
+    command: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tupled)] = None
+    ready_url: str | None = None
+    base_url: str | None = None
+    stop_command: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tupled)] = None
+    dialect: Literal["vllm", "sglang", "trtllm"] | None = None
+    api_key_variable: str | None = None
+
+    @model_validator(mode="after")
+    def _external(self) -> Self:
+        if self.kind != "external":
+            for name in _OF_EXTERNAL:
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} goes with kind: external")
+            return self
+        if self.command is None:
+            raise ValueError("kind: external needs command, a list of words with {model}, {port} and the parameters")
+        if self.python is not None:
+            raise ValueError("python goes with other kinds; command says what an external engine is started with")
+        if self.api_key_variable is not None and self.api_key_variable not in self.env:
+            raise ValueError(f"api_key_variable: {self.api_key_variable!r} is not in env")
+        for name in ("ready_url", "base_url"):
+            url = getattr(self, name)
+            if url is not None and not url.startswith(("http://", "https://")):
+                raise ValueError(f"{name}: {url!r} is no URL; write http://{{host}}:{{port}} or where it serves")
+        return self
 
     @model_validator(mode="after")
     def _of_kind(self) -> Self:
@@ -100,9 +132,9 @@ class Engine(Section):
             if self.hardware is None:
                 raise ValueError("kind: simulated needs hardware, such as {accelerator: A100-80G, count: 2}")
             if self.python is not None:
-                raise ValueError("python goes with kind: vllm; a simulated engine needs none")
+                raise ValueError("python goes with a real engine; a simulated one needs none")
         else:
-            for name in ("hardware", "version", "clock", "noise"):
+            for name in _OF_SIMULATED:
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} goes with kind: simulated")
         return self
@@ -268,7 +300,10 @@ class Study(Section):
     )
     slos: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
     baseline: str | None = None
-    space: Literal["vllm", "vllm-0.4.2"] | Annotated[dict[str, ParameterSpec], BeforeValidator(_underscored)]
+    space: (
+        Literal["vllm", "vllm-0.4.2", "sglang", "tensorrt-llm"]
+        | Annotated[dict[str, ParameterSpec], BeforeValidator(_underscored)]
+    )
     constraints: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
     budget: Budget = Budget()
     parallelism: PositiveInt = 1
