@@ -21,7 +21,10 @@ _PREFIX = re.compile(r"^(?:\((?:\w|[-:])+ pid=\d+\)\s*|\[rank\d+\]:\s?)+")
 _LEVEL = re.compile(r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)(?: [\d-]+ [\d:,.]+ (?:\[?[^\]\s]*\] ?)?|:\s+)")
 _SEVERE = frozenset({"ERROR", "CRITICAL"})
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Failure)(?:: |$)")
-_BARE_ERROR = re.compile(r"^\s+Value error, |^\S+: error: |^cannot start |^terminate called|^Fatal ")
+_BARE_ERROR = re.compile(
+    r"^\s+(?:Value error, |Extra inputs are not permitted)|^\S+(?: serve)?: error: |^Error: "
+    r"|^cannot start |^terminate called|^Fatal "
+)
 _SAYS_NOTHING = re.compile(
     r"See root cause above|See stack trace|check the stack trace above|EngineDeadError|validation errors? for"
 )
@@ -35,6 +38,9 @@ _MEMORY = (
     "max_model_len",
     "tensor_parallel_size",
     "kv_cache_memory_bytes",
+    *("mem_fraction_static", "chunked_prefill_size", "max_running_requests", "cuda_graph_max_bs"),  # SGLang's
+    *("kv_cache_free_gpu_memory_fraction", "max_batch_size", "max_num_tokens"),  # TensorRT-LLM's
+    "tp_size",
 )
 
 
@@ -81,7 +87,8 @@ CAUSES: tuple[Cause, ...] = (
         "nothing to do: the evaluation is repeated on another port",
     ),
     _cause(
-        r"out of memory(?!.*\bhost\b)|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED|No available memory for the cache",
+        r"out of memory(?!.*\bhost\b)|OutOfMemoryError|Not enough memory\b"
+        r"|CUBLAS_STATUS_ALLOC_FAILED|No available memory for the cache",
         FailureKind.OUT_OF_MEMORY,
         "less memory per server: fewer sequences or batched tokens, a lower gpu_memory_utilization, more GPUs",
         _MEMORY,
@@ -116,14 +123,16 @@ CAUSES: tuple[Cause, ...] = (
     _cause(r"PermissionError|Permission denied", FailureKind.INTERNAL, "give this user access to the file in the line"),
     _cause(
         r"NVIDIA driver on your system is too old|CUDA driver version is insufficient|no CUDA-capable device"
-        r"|Found no NVIDIA driver|no kernel image is available|Failed to infer device type|No CUDA GPUs are available",
+        r"|Found no NVIDIA driver|no kernel image is available|Failed to infer device type"
+        r"|No GPU devices found|No CUDA GPUs are available",
         FailureKind.INTERNAL,
         "an engine built for this machine's GPU and driver",
     ),
     _cause(r"Too many open files", FailureKind.INTERNAL, "raise the limit of open files (ulimit -n)"),
     _cause(r"^cannot start ", FailureKind.INTERNAL, "set engine.python to a Python that has the engine"),
     _cause(
-        r"error: unrecognized arguments|error: argument --|error: ambiguous option|error: the following arguments",
+        r"No such option|Extra inputs are not permitted"
+        r"|error: unrecognized arguments|error: argument --|error: ambiguous option|error: the following arguments",
         FailureKind.REJECTED,
         "take the parameter out of the space: the installed engine does not know it so",
     ),
