@@ -31,6 +31,7 @@ from scoot_ray.search import (
 from scoot_ray.search import (
     preset as preset_objectives,
 )
+from scoot_ray.serving import outside_of
 from scoot_ray.study import MAX_RATE, ParameterSpec, Study, StudyError
 
 _ERROR_RATE = 0.01
@@ -173,15 +174,10 @@ def _check_fixed(study: Study, space: SearchSpace, where: Path) -> None:
 
 def _check_command(study: Study, space: SearchSpace, where: Path) -> None:
     """A command of the user's own must take every parameter, and nothing that is none."""
-    engine = study.engine
-    if engine.command is None:
+    if study.engine.command is None:
         return
-    words, urls = (
-        (*engine.command, *(engine.stop_command or ())),
-        {"ready_url": engine.ready_url, "base_url": engine.base_url},
-    )
     try:
-        check_templates(words, urls, (*space.names, *engine.args))
+        check_templates(study.engine.command, outside_of(study.engine), (*space.names, *study.engine.args))
     except BadTemplate as error:
         raise StudyError(f"{where}: engine.{error}") from error
 

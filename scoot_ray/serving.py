@@ -9,7 +9,7 @@ from scoot_ray.engine.kinds import KINDS, Kind
 from scoot_ray.engine.kinds.external import Outside
 from scoot_ray.engine.launch import EngineOptions
 from scoot_ray.load.client.dialect import Engine as Dialect
-from scoot_ray.study import Study
+from scoot_ray.study import Engine, Study
 
 
 def kind_of(study: Study) -> Kind:
@@ -28,8 +28,13 @@ def options_of(study: Study, env: Mapping[str, str], switches: Collection[str]) 
         switches,
         program=engine.command or (),
         kind=engine.kind,
-        outside=Outside(engine.ready_url, engine.base_url, engine.stop_command or (), engine.api_key_variable),
+        outside=outside_of(engine),
     )
+
+
+def outside_of(engine: Engine) -> Outside:
+    """Where an external one serves, and what ends it."""
+    return Outside(engine.ready_url, engine.base_url, engine.stop_command or (), engine.api_key_variable)
 
 
 def served_name(study: Study) -> str:

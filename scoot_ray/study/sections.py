@@ -100,10 +100,10 @@ class Engine(Section):
     version: Version | None = None
     clock: Literal["virtual", "real"] | None = None
     noise: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
-    command: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tupled)] = None
+    command: Annotated[tuple[str, ...] | None, BeforeValidator(_tupled)] = None
     ready_url: str | None = None
     base_url: str | None = None
-    stop_command: Annotated[tuple[str, ...] | None, Field(min_length=1), BeforeValidator(_tupled)] = None
+    stop_command: Annotated[tuple[str, ...] | None, BeforeValidator(_tupled)] = None
     dialect: Literal["vllm", "sglang", "trtllm"] | None = None
     api_key_variable: str | None = None
 
@@ -114,7 +114,7 @@ class Engine(Section):
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} goes with kind: external")
             return self
-        if self.command is None:
+        if not self.command:
             raise ValueError("kind: external needs command, a list of words with {model}, {port} and the parameters")
         if self.python is not None:
             raise ValueError("python goes with other kinds; command says what an external engine is started with")

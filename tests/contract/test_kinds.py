@@ -214,7 +214,7 @@ def test_a_service_that_cannot_be_ended_is_named(tmp_path: Path, case: Case, mon
 
 STUDY = """
 name: kinds
-engine: {{kind: {kind}, model: some/model, args: {args}, env: {env}}}
+engine: {{kind: {kind}, model: some/model, args: {args}, env: {env}, command: {command}}}
 workload: {{trace: trace.jsonl, arrivals: {{rate: 20}}, duration_s: 1.5, warmup: 1, request_timeout_s: 20}}
 objectives: interactive
 space:
@@ -227,10 +227,13 @@ space:
     [
         ("sglang", "max_running_requests", "{context_length: 2048}", True),
         ("tensorrt-llm", "max_batch_size", "{max_seq_len: 2048, return_perf_metrics: true}", False),
+        ("external", "max_num_seqs", "{}", False),
     ],
 )
 def test_an_evaluation_is_measured_in_the_engines_own_words(kind: str, name: str, args: str, cleared: bool) -> None:
-    study = parse_study(STUDY.format(kind=kind, name=name, args=args, env=json.dumps(FAKES)), "study.yaml")
+    command = json.dumps(LAUNCHER if kind == "external" else None)
+    text = STUDY.format(kind=kind, name=name, args=args, env=json.dumps(FAKES), command=command)
+    study = parse_study(text, "study.yaml")
     trace = Trace(tuple(Request(0.1 * i, 30 + i, 4) for i in range(20)), "trace.jsonl", "c0ffee")
     trial = Trial(1, {name: 8}, Origin.MODEL, orders=(1, 2))
     finished = evaluate(Task(study, trace, FAKES), trial, (), "here", lambda _phase: None)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.conftest import MARK, Run
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = """#!/bin/sh
@@ -46,7 +46,7 @@ def external(run: Run) -> Run:
 
 def test_an_external_study_is_tuned_and_leaves_nothing(external: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_SERVICE_KEY", "hunter2-hunter2")
-    code, out, err = external.tune()
+    code, out, err = external.finish(external.start("tune", str(external.study), "--json"), deadline_s=500)
     assert code == 0, err
     result = json.loads(out)
     assert result["outcomes"]["measured"] == 2

@@ -127,6 +127,19 @@ def test_the_script_is_valid_shell_and_gives_back_the_configuration(tmp_path: Pa
     assert "worst of 4 runs" in script
 
 
+def test_the_script_writes_the_files_that_its_command_reads(tmp_path: Path) -> None:
+    _, result = confirmed_run()
+    result["recommended"] |= {
+        "files": {"options.yaml": "a: '$(touch pwned)'\nb: 1\n"},
+        "command": ["cat", "options.yaml"],
+    }
+    path = tmp_path / "serve.sh"
+    path.write_text(serve_script(result))
+    said = subprocess.run(["sh", str(path)], check=True, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert said == "a: '$(touch pwned)'\nb: 1\n"
+    assert not (tmp_path / "pwned").exists()
+
+
 @pytest.mark.parametrize("hostile", ["[bold]x[/", "[/]", "\x1b[31m", "${HOME}"])
 def test_markup_in_names_and_details_is_shown_not_obeyed(hostile: str) -> None:
     trial = Trial(0, DEFAULT, Origin.DEFAULT)

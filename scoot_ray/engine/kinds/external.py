@@ -55,23 +55,27 @@ def filled(word: str, values: Mapping[str, bool | int | float | str]) -> str:
     return _PLACEHOLDER.sub(lambda found: _text(values[canonical(found[1])]), word)
 
 
-def check_templates(words: Sequence[str], urls: Mapping[str, str | None], names: Iterable[str]) -> None:
-    """Check the placeholders of a command against the parameters, and those of URLs by their keys.
+def check_templates(command: Sequence[str], outside: Outside, names: Iterable[str]) -> None:
+    """Check the placeholders of a command against the parameters, and those of the URLs and the stop command.
 
     Raises:
-        BadTemplate: an unknown placeholder, or a parameter that no word takes.
+        BadTemplate: an unknown placeholder, or a parameter that no word of the command takes.
     """
     parameters = sorted(names)
-    used = {name for word in words for name in _named(word)}
-    known = {*parameters, "model", *_WHERE}
-    if unknown := sorted(used - known):
-        allowed = ", ".join("{" + name + "}" for name in ("model", *_WHERE, *parameters))
-        raise BadTemplate(f"command: {{{unknown[0]}}}: unknown placeholder; allowed are {allowed}")
-    for key, url in urls.items():
-        if unknown := sorted(set(_named(url or "")) - set(_WHERE)):
-            raise BadTemplate(f"{key}: {{{unknown[0]}}}: unknown placeholder; allowed are {{host}}, {{port}}")
+    _check_known("command", command, ("model", *_WHERE, *parameters))
+    _check_known("stop_command", outside.stop_command, ("model", *_WHERE, *parameters))
+    _check_known("ready_url", [outside.ready_url or ""], _WHERE)
+    _check_known("base_url", [outside.base_url or ""], _WHERE)
+    used = {name for word in command for name in _named(word)}
     if unused := [name for name in parameters if name not in used]:
         raise BadTemplate(f"command: has no {{{unused[0]}}}: that parameter would change nothing; use it or remove it")
+
+
+def _check_known(key: str, words: Iterable[str], known: Sequence[str]) -> None:
+    unknown = [name for word in words for name in _named(word) if name not in known]
+    if unknown:
+        allowed = ", ".join("{" + name + "}" for name in known)
+        raise BadTemplate(f"{key}: {{{unknown[0]}}}: unknown placeholder; allowed are {allowed}")
 
 
 def _named(word: str) -> list[str]:

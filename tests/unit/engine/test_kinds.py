@@ -250,18 +250,20 @@ def test_a_template_is_filled_word_by_word() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "urls", "said"),
+    ("words", "outside", "said"),
     [
-        (("a", "{max_seqs}", "{x}"), {}, r"command: \{max_seqs\}: unknown placeholder; allowed are \{model\}, .*\{x\}"),
-        (("a", "x"), {}, r"command: has no \{x\}: that parameter would change nothing"),
-        (("{x}",), {"ready_url": "http://a/{x}"}, r"ready_url: \{x\}: unknown placeholder; allowed are \{host\}"),
+        (
+            ("a", "{max_seqs}", "{x}"),
+            Outside(),
+            r"command: \{max_seqs\}: unknown placeholder; allowed are \{model\}, .*\{x\}",
+        ),
+        (("a", "x"), Outside(stop_command=("{x}",)), r"command: has no \{x\}: that parameter would change nothing"),
+        (("{x}",), Outside("http://a/{x}"), r"ready_url: \{x\}: unknown placeholder; allowed are \{host\}"),
     ],
 )
-def test_a_template_that_cannot_be_meant_is_refused(
-    words: tuple[str, ...], urls: dict[str, str | None], said: str
-) -> None:
+def test_a_template_that_cannot_be_meant_is_refused(words: tuple[str, ...], outside: Outside, said: str) -> None:
     with pytest.raises(BadTemplate, match=said):
-        check_templates(words, urls, ["x"])
+        check_templates(words, outside, ["x"])
 
 
 def test_where_an_external_service_serves_is_the_users_to_say(tmp_path: Path) -> None:
