@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 
 from scoot_ray.engine.flags import merged
-from scoot_ray.engine.kinds import KINDS, VLLM, Kind, Start
+from scoot_ray.engine.kinds import EXTERNAL, KINDS, VLLM, Kind, Start
 from scoot_ray.engine.kinds.external import INSIDE, Outside, placed
 from scoot_ray.engine.process import EngineSpec
 from scoot_ray.search.trial import Config
@@ -74,7 +74,7 @@ def engine_spec(
         served_at=placed(outside.base_url, started),
         ready_url=placed(outside.ready_url, started),
         stop_argv=tuple(kind.command(replace(started, program=outside.stop_command))) if outside.stop_command else (),
-        external=not kind.replicated,
+        external=kind is EXTERNAL,
     )
 
 

@@ -61,13 +61,18 @@ class Case:
 def case(request: pytest.FixtureRequest) -> Case:
     name = str(request.param)
     if name == "external":
-        options = EngineOptions("some/model", env=FAKES, program=LAUNCHER, kind=name)
-        return Case(KINDS[name], options, {"max_num_seqs": 16})
+        return external()
     config: dict[str, Config] = {
         "sglang": {"max_running_requests": 16, "disable_radix_cache": False, "enable_mixed_chunk": True},
         "tensorrt-llm": {"max_batch_size": 16, "stream_interval": 2, "kv_cache_config.enable_block_reuse": True},
     }
     return Case(KINDS[name], EngineOptions("some/model", env=FAKES, kind=name), config[name])
+
+
+def external(stop_command: tuple[str, ...] = ()) -> Case:
+    outside = Outside(stop_command=stop_command)
+    options = EngineOptions("some/model", env=FAKES, program=LAUNCHER, kind="external", outside=outside)
+    return Case(KINDS["external"], options, {"max_num_seqs": 16})
 
 
 @dataclass(frozen=True)
@@ -168,48 +173,40 @@ def test_says_which_flags_it_takes(case: Case, tmp_path: Path, monkeypatch: pyte
         assert "experts_shared_outer_loras" not in engine.switches
 
 
-def test_what_an_earlier_service_left_is_ended_or_named_but_never_measured(tmp_path: Path, case: Case) -> None:
+def test_what_an_earlier_service_left_is_ended_and_never_measured(tmp_path: Path) -> None:
     """A launcher that leaves its service behind, as containers and batch systems do; only the stop command ends it."""
-    if case.kind.name != "external":
-        pytest.skip("the others are ended with their processes")
     port, folder = free_port(), tmp_path / "next"
     folder.mkdir()
-    left = begin(case.spec(tmp_path, port=port))
+    left = begin(external().spec(tmp_path, port=port))
     wait_ready(left, READY_S)
     try:
-        assert answers(left.spec.health_url)
-        stop = (sys.executable, "-c", f"import os, signal; os.kill({left.pid}, signal.SIGTERM); print('stopping')")
-        options = EngineOptions(
-            case.options.model,
-            None,
-            {},
-            case.options.env,
-            program=LAUNCHER,
-            kind="external",
-            outside=Outside(stop_command=stop),
+        stop = (
+            sys.executable,
+            "-c",
+            f"import os, signal; os.kill({left.pid}, signal.SIGTERM); print('stopping {{port}}')",
         )
-        process = begin(engine_spec(options, case.config, folder, port))
+        process = begin(external(stop).spec(folder, port=port))
         try:
             wait_ready(process, READY_S)
             assert left.poll() is not None
         finally:
             process.stop()
         log = process.spec.log_path.read_text()
-        assert "stopping" in log
+        assert f"stopping {port}" in log
         assert "stop_command ended with exit code 0" in log
     finally:
         left.stop()
 
 
-def test_a_service_that_cannot_be_ended_is_named(tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    if case.kind.name != "external":
-        pytest.skip("the others are ended with their processes")
+def test_a_service_that_cannot_be_ended_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scoot_ray.engine.service._SILENT_S", 0.2)
-    with begin(case.spec(tmp_path)) as left:
+    with begin(external(("no-such-program",)).spec(tmp_path)) as left:
         wait_ready(left, READY_S)
+        again = external(("no-such-program",)).spec(tmp_path, port=left.spec.port)
         with pytest.raises(StartFailed, match="answers before the engine was started") as failure:
-            begin(case.spec(tmp_path, port=left.spec.port))
+            begin(again)
         assert failure.value.kind is FailureKind.PORT_TAKEN
+        assert "stop_command failed: " in left.spec.log_path.read_text()
 
 
 STUDY = """
