@@ -1,101 +1,110 @@
-"""Which configurations are measured again, and in what order (paper section IV-H).
+"""What is measured again next, and when it is decided (paper section IV-H). Pure decisions.
 
-Pure decisions. The search's own measurements choose the finalists and are not used again: what was selected for being
-the best looks better than it is.
+Every run is an engine start of its own under one arrival order: what one start does to a run must not pass for the
+configuration's doing.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import replace
 
+from scoot_ray.finalists import Contestant, Key, contestants, key
 from scoot_ray.log import Log
-from scoot_ray.search import Config, Measured, Observation, Origin, Problem, Trial, recommend
+from scoot_ray.looks import looks
+from scoot_ray.search import Failed, Origin, Problem, Trial
+from scoot_ray.standing import promised_metrics, slos_open
 from scoot_ray.study import Confirmation
-
-STARTS = 2  # engine starts per contestant: what one start does to a run must not pass for the configuration's doing
-
-Role: TypeAlias = Literal["default", "baseline", "finalist"]
-Key: TypeAlias = tuple[tuple[str, bool | int | float | str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Contestant:
-    """A configuration to be measured again, and why."""
-
-    role: Role
-    config: Config
-
-
-def contestants(problem: Problem, settings: Confirmation, log: Log) -> tuple[Contestant, ...]:
-    """The default, the baseline and the finalists, those that failed in the search left out."""
-    failed = {key(seen.trial.config) for seen in log.searched if not isinstance(seen.outcome, Measured)}
-    named: list[Contestant] = []
-    if problem.space.default is not None:
-        named.append(Contestant("default", problem.space.default))
-    if problem.baseline is not None and problem.baseline != problem.space.default:
-        named.append(Contestant("baseline", problem.baseline))
-    taken = {key(contestant.config) for contestant in named}
-    finalists = [
-        seen
-        for seen in _ranked(problem, log.searched, settings.finalists + len(named))
-        if key(seen.trial.config) not in taken
-    ][: settings.finalists]
-    if not finalists:
-        return ()
-    kept = [contestant for contestant in named if key(contestant.config) not in failed]
-    return (*kept, *(Contestant("finalist", seen.trial.config) for seen in finalists))
+from scoot_ray.verdict import INDIFFERENT, Change, Verdict, verdict
 
 
 def next_trials(problem: Problem, settings: Confirmation, log: Log, count: int) -> tuple[Trial, ...]:
-    """At most ``count`` confirmation trials not yet submitted.
+    """At most ``count`` confirmation trials not yet submitted; none while a look waits for its runs, or at the end.
 
-    Contestants are interleaved, and every second round runs backwards, so that drift of the machine favours none.
+    Contestants are interleaved, in another order in every round, so that drift of the machine favours none.
     """
-    submitted = Counter(
-        (key(trial.config), trial.orders) for trial in log.trials if trial.origin is Origin.CONFIRMATION
-    )
-    remaining = []
-    for config, orders in _schedule(contestants(problem, settings, log), settings.arrival_orders):
-        if submitted[key(config), orders] > 0:
-            submitted[key(config), orders] -= 1
-        else:
-            remaining.append((config, orders))
-    return tuple(
-        Trial(log.next_id + index, config, Origin.CONFIRMATION, orders)
-        for index, (config, orders) in enumerate(remaining[:count])
-    )
+    everyone = contestants(problem, settings, log)
+    done, line_up = 0, everyone
+    for look in looks(settings):
+        if not line_up:
+            break
+        missing = _missing(log, line_up, range(done + 1, look.orders + 1))
+        if missing:
+            return tuple(
+                Trial(log.next_id + at, one.config, Origin.CONFIRMATION, (order,))
+                for at, (one, order) in enumerate(missing[:count])
+            )
+        if any(trial.origin is Origin.CONFIRMATION for trial in log.open):
+            return ()
+        done, line_up = look.orders, undecided(problem, settings, _up_to(log, look.orders))
+    return ()
+
+
+def undecided(problem: Problem, settings: Confirmation, log: Log) -> tuple[Contestant, ...]:
+    """Who is to be measured further: what runs today, the winner so far and its rivals; empty once it is decided."""
+    found = verdict(problem, settings, log)
+    if found is None or _decided(problem, found):
+        return ()
+    return tuple(one.contestant for one in (found.reference, found.winner, *found.rivals))
 
 
 def starts(problem: Problem, settings: Confirmation) -> int:
     """The most engine starts that confirmation can take."""
     if settings.finalists == 0:
         return 0
-    return STARTS * (settings.finalists + 1 + (problem.baseline is not None))
+    everyone = settings.finalists + 1 + (problem.baseline is not None)
+    further = settings.most_orders - settings.arrival_orders
+    return everyone * settings.arrival_orders + (settings.finalists + 1) * further
 
 
-def _ranked(problem: Problem, history: Sequence[Observation], count: int) -> list[Observation]:
-    """The best so far, then the best of the rest, …: for two objectives front by front."""
-    ranked: list[Observation] = []
-    left = list(history)
-    while len(ranked) < count and (best := recommend(problem, left)):
-        ranked += best
-        chosen = {key(seen.trial.config) for seen in best}
-        left = [seen for seen in left if key(seen.trial.config) not in chosen]
-    return ranked
+def _decided(problem: Problem, found: Verdict) -> bool:
+    """Whether more runs would change nothing: no rival is left, the SLOs are clear, and so is the difference."""
+    if found.rivals or slos_open(problem, found.winner) or slos_open(problem, found.reference):
+        return False
+    if found.kind != "none" or found.winner.meets_slos != found.reference.meets_slos:
+        return True
+    signs = promised_metrics(problem)
+    return not any(_may_gain(change, signs[change.metric]) for change in found.changes)
 
 
-def _schedule(everyone: Sequence[Contestant], orders: int) -> list[tuple[Config, tuple[int, ...]]]:
-    rounds = []
-    for start in range(STARTS):
-        share = tuple(range(1 + start, orders + 1, STARTS)) or (1,)
-        line_up = everyone if start % 2 == 0 else everyone[::-1]
-        rounds += [(contestant.config, share) for contestant in line_up]
-    return rounds
+def _may_gain(change: Change, worse: int) -> bool:
+    """Whether the interval leaves room for an improvement that anybody would want."""
+    if change.low is None or change.high is None:
+        return True
+    return (-change.low if worse > 0 else change.high) >= INDIFFERENT
 
 
-def key(config: Config) -> Key:
-    """A configuration as something that can be compared and counted."""
-    return tuple(sorted(config.items()))
+def _missing(log: Log, line_up: Sequence[Contestant], orders: range) -> list[tuple[Contestant, int]]:
+    """Runs of these orders not yet submitted, round by round; a contestant that has failed has none."""
+    submitted: set[tuple[Key, int]] = {
+        (key(trial.config), order)
+        for trial in log.trials
+        if trial.origin is Origin.CONFIRMATION
+        for order in trial.orders
+    }
+    failed = {key(seen.trial.config) for seen in log.confirmed if isinstance(seen.outcome, Failed)}
+    return [
+        (one, order)
+        for order in orders
+        for one in _turned(line_up, order)
+        if (key(one.config), order) not in submitted and key(one.config) not in failed
+    ]
+
+
+def _turned(line_up: Sequence[Contestant], order: int) -> Sequence[Contestant]:
+    """Forwards and backwards by turns, each time begun one further along."""
+    if not line_up:
+        return ()
+    first = (order - 1) // 2 % len(line_up)
+    turned = [*line_up[first:], *line_up[:first]]
+    return turned if order % 2 else turned[::-1]
+
+
+def _up_to(log: Log, orders: int) -> Log:
+    """The log as it was when that many arrival orders were measured."""
+    kept = [
+        seen
+        for seen in log.observations
+        if seen.trial.origin is not Origin.CONFIRMATION or max(seen.trial.orders) <= orders
+    ]
+    return replace(log, observations=tuple(kept))

@@ -16,19 +16,20 @@ import yaml
 from ray.exceptions import RayError
 from rich.console import Console
 
-from scoot_ray.cluster.evaluation import Task
 from scoot_ray.cluster.optimizer import OptimizerError, RemoteOptimizer
 from scoot_ray.cluster.placement import check_can_hold, check_engine_present, node_shapes
 from scoot_ray.cluster.pool import RayPool
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.cluster.simulated import SimulatedPool
+from scoot_ray.cluster.task import Task
 from scoot_ray.environment import environment_of
 from scoot_ray.history import KEPT, pasts_to_json
 from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
-from scoot_ray.problem import goodput_limits, rate_slos
+from scoot_ray.problem import ending_rule, goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
-from scoot_ray.results.export import serve_script
+from scoot_ray.results.deployment import deployment_of
+from scoot_ray.results.export.shell import serve_script
 from scoot_ray.results.live import LiveDisplay, PlainLines
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
@@ -149,7 +150,8 @@ def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
     if measured_on not in {None, resolved.trace.sha256}:
         raise RunError(f"workload.trace: {resolved.trace.source}: is not the file that this run has measured so far")
     for observation in list(folder.unclaimed(log.open)):
-        if not isinstance(observation.outcome, Failed) or observation.outcome.kind.of_configuration:
+        outcome = observation.outcome
+        if not isinstance(outcome, Failed) or (outcome.kind.of_configuration and not outcome.ambiguous):
             log = journal.observed(log, observation)
     return log
 
@@ -168,10 +170,11 @@ def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, sto
 
 def _pool(resolved: Resolved, folder: RunFolder) -> RayPool | SimulatedPool:
     limits, slos = goodput_limits(resolved.problem), rate_slos(resolved.problem)
+    rule = ending_rule(resolved.study, resolved.problem)
     if resolved.study.engine.in_virtual_time:
-        return SimulatedPool(Simulation(resolved.study, resolved.trace.requests, limits, slos), folder)
+        return SimulatedPool(Simulation(resolved.study, resolved.trace.requests, limits, slos, rule), folder)
     env = resolved.study.engine.environment(os.environ)
-    return RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits, slos), folder)
+    return RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits, slos, rule), folder)
 
 
 def _display(resolved: Resolved, pool: RayPool | SimulatedPool, console: Console) -> LiveDisplay | PlainLines:
@@ -182,9 +185,10 @@ def _display(resolved: Resolved, pool: RayPool | SimulatedPool, console: Console
 
 def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop) -> Outcome:
     complete, reason = stop.reason is None, stop.reason or "complete"
-    result = summarise(resolved, log, complete, reason, folder.circumstances)
+    result = summarise(resolved, log, complete, reason, folder.circumstances, folder.circumstances_of)
     folder.write_json("result.json", result)
     if result["recommended"] is not None:
-        folder.write_text("best/serve.sh", serve_script(result), executable=True)
+        deployment = deployment_of(result, datetime.now(UTC))
+        folder.write_text("best/serve.sh", serve_script(deployment), executable=True)
     journal.stopped(reason, complete)
     return Outcome(result, stop.interrupted)

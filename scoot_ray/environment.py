@@ -22,5 +22,6 @@ def environment_of(resolved: Resolved) -> dict[str, Any]:
         "packages": {name: metadata.version(name) for name in packages},
         "trace_sha256": resolved.trace.sha256,
         "traffic": asdict(traffic_of(resolved.study, resolved.trace.requests)),
+        "engine_version": resolved.engine_version,
         "engine_python": resolved.study.engine.python,
     }

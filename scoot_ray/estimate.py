@@ -33,9 +33,7 @@ def estimate(study: Study, confirmation_starts: int) -> Estimate:
         starts = study.budget.observations + confirmation_starts
         return Estimate(starts, starts * SIMULATED_S / study.parallelism + _SESSION_S, 0.0)
     search_s = study.budget.observations * evaluation_s(study)
-    loads = study.confirmation.arrival_orders * confirmation_starts / 2
-    confirmation_s = confirmation_starts * (START_S[study.gpus > 0] + AROUND_LOAD_S)
-    busy_s = search_s + confirmation_s + loads * _loads(study) * study.workload.duration_s
+    busy_s = search_s + confirmation_starts * evaluation_s(study)
     return Estimate(
         study.budget.observations + confirmation_starts,
         busy_s / study.parallelism,
@@ -44,7 +42,7 @@ def estimate(study: Study, confirmation_starts: int) -> Estimate:
 
 
 def evaluation_s(study: Study) -> float:
-    """How long one evaluation of the search may last, until one has been seen."""
+    """How long one evaluation may last, until one has been seen."""
     if study.engine.in_virtual_time:
         return SIMULATED_S
     loads = _loads(study)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scoot_ray.engine.kinds import KINDS, VLLM
+from scoot_ray.engine.knowledge import translated
 from scoot_ray.journal import (
     Journal,
     JournalError,
@@ -110,19 +112,29 @@ def _read_past(study: Study, traffic: Traffic, path: Path, where: Path) -> Past:
         log = Journal(folder.journal).replay()
     except JournalError as error:
         raise StudyError(f"{where}: warm_start: {error}") from error
-    observations = tuple(_with_fixed_flags(other, seen) for seen in (*log.searched, *log.confirmed))
+    version = other.engine.version or _noted(folder).get("engine_version")
+    observations = tuple(_with_fixed_flags(other, seen, version) for seen in (*log.searched, *log.confirmed))
     likeness = similarity(study, traffic, other, _traffic_there(other, folder))
     return Past(other.name, observations, likeness, _same_engine(study, other))
 
 
-def _with_fixed_flags(study: Study, seen: Observation) -> Observation:
-    return replace(seen, trial=replace(seen.trial, config={**study.engine.args, **seen.trial.config}))
+def _with_fixed_flags(study: Study, seen: Observation, version: str | None) -> Observation:
+    """The observation with all that was set there, under the names and defaults of any version of the engine."""
+    config = {**study.engine.args, **seen.trial.config}
+    if KINDS[study.engine.kind] is VLLM:
+        config = translated(config, version)
+    return replace(seen, trial=replace(seen.trial, config=config))
+
+
+def _noted(folder: RunFolder) -> dict[str, Any]:
+    """What the run wrote of its environment; nothing where it has not begun."""
+    file = folder.path / _ENVIRONMENT
+    return dict(json.loads(file.read_bytes())) if file.is_file() else {}
 
 
 def _traffic_there(study: Study, folder: RunFolder) -> Traffic | None:
     """As the run noted it, or else from its trace; None where that is not here."""
-    noted = folder.path / _ENVIRONMENT
-    if noted.is_file() and (figures := json.loads(noted.read_bytes()).get("traffic")):
+    if figures := _noted(folder).get("traffic"):
         return Traffic(**figures)
     try:
         trace = read_trace(study.workload.trace)
@@ -133,9 +145,14 @@ def _traffic_there(study: Study, folder: RunFolder) -> Traffic | None:
 
 def similarity(here: Study, traffic: Traffic, there: Study, other: Traffic | None) -> float:
     """How far another service is like this one by model, hardware and workload: from 0 to 0.9."""
-    model = 1.0 if here.engine.model == there.engine.model else _OTHER
-    hardware = 1.0 if _hardware(here) == _hardware(there) else _OTHER
-    return _MOST * model * hardware * (_OTHER if other is None else _alike(traffic, other))
+    same_model, same_hardware = here.engine.model == there.engine.model, _hardware(here) == _hardware(there)
+    return likeness(traffic, other, same_model=same_model, same_hardware=same_hardware)
+
+
+def likeness(here: Traffic, there: Traffic | None, *, same_model: bool, same_hardware: bool) -> float:
+    """``similarity`` from what it depends on."""
+    model, hardware = (1.0 if same else _OTHER for same in (same_model, same_hardware))
+    return _MOST * model * hardware * (_OTHER if there is None else _alike(here, there))
 
 
 def _alike(one: Traffic, other: Traffic) -> float:

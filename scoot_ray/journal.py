@@ -10,10 +10,11 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -165,17 +166,19 @@ class Journal:
 
 def trial_to_json(trial: Trial) -> dict[str, Any]:
     """A trial as JSON."""
-    return {
+    document: dict[str, Any] = {
         "id": trial.id,
         "config": dict(trial.config),
         "origin": trial.origin.value,
         "orders": list(trial.orders),
     }
+    return {**document, "to_beat": [list(one) for one in trial.to_beat]} if trial.to_beat else document
 
 
 def trial_from_json(data: Mapping[str, Any]) -> Trial:
     """Read back what trial_to_json wrote."""
-    return Trial(data["id"], data["config"], Origin(data["origin"]), tuple(data["orders"]))
+    beaten = tuple(tuple(one) for one in data.get("to_beat", ()))
+    return Trial(data["id"], data["config"], Origin(data["origin"]), tuple(data["orders"]), beaten)
 
 
 def observation_to_json(observation: Observation) -> dict[str, Any]:
@@ -200,22 +203,45 @@ def observation_from_json(data: Mapping[str, Any], trials: tuple[Trial, ...]) ->
     return Observation(trial, _outcome(data["outcome"]), data["where"], data["timings"])
 
 
+def bounds_to_json(bounds: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:
+    """Bounds as JSON, which has no infinity: an end that is not bounded is null."""
+    return {name: [end if isfinite(end) else None for end in pair] for name, pair in bounds.items()}
+
+
+def _bounds(data: Mapping[str, Sequence[float | None]]) -> dict[str, tuple[float, float]]:
+    return {name: (-inf if low is None else low, inf if high is None else high) for name, (low, high) in data.items()}
+
+
 def _outcome_to_json(outcome: Outcome) -> dict[str, Any]:
     match outcome:
         case Measured():
             return {"measured": dict(outcome.metrics), "runs": [dict(run) for run in outcome.runs]}
         case Bounded():
-            return {"bounded": {name: list(pair) for name, pair in outcome.bounds.items()}, "reason": outcome.reason}
+            return {"bounded": bounds_to_json(outcome.bounds), "reason": outcome.reason}
         case Failed():
-            return {"failed": outcome.kind.value, "detail": outcome.detail}
+            return {
+                "failed": outcome.kind.value,
+                "detail": outcome.detail,
+                "of_configuration": outcome.kind.of_configuration,
+                "ambiguous": outcome.ambiguous,
+            }
 
 
 def _outcome(data: Mapping[str, Any]) -> Outcome:
     if "measured" in data:
         return Measured(data["measured"], tuple(data["runs"]))
     if "bounded" in data:
-        return Bounded({name: (low, high) for name, (low, high) in data["bounded"].items()}, data["reason"])
-    return Failed(FailureKind(data["failed"]), data["detail"])
+        return Bounded(_bounds(data["bounded"]), data["reason"])
+    return _failed(data)
+
+
+def _failed(data: Mapping[str, Any]) -> Failed:
+    """Read a failure; of a kind that a newer version knows, it still says whose fault it was."""
+    kind, detail, ambiguous = data["failed"], data["detail"], data.get("ambiguous", False)
+    if kind in set(FailureKind):
+        return Failed(FailureKind(kind), detail, ambiguous)
+    nearest = FailureKind.CRASHED if data.get("of_configuration") else FailureKind.INTERNAL
+    return Failed(nearest, f"{kind}: {detail}", ambiguous)
 
 
 def _read(path: Path) -> Event:

@@ -7,19 +7,30 @@ from dataclasses import dataclass, replace
 
 from scoot_ray.search.trial import Failed, Measured, Observation, Origin, Trial
 
+_NOT_SEARCHED = frozenset({Origin.CONFIRMATION, Origin.PROBE})
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """An ambiguous failure: its trial runs once more, and then it counts. ``since``: observations before it."""
+
+    failure: Observation
+    since: int
+
 
 @dataclass(frozen=True, slots=True)
 class Log:
     """Trials in order of submission, and what came of them in order of completion.
 
     ``observations`` settle their trial (Measured, Bounded, Failed by the configuration); ``setbacks`` are failures of
-    ours since the present driver took over: their trials run again. ``lost_s`` are the seconds that all of them ever
-    held their resources.
+    ours since the present driver took over, and first ambiguous ones (``doubts``): their trials run again. A probe that
+    fails, fails by us. ``lost_s`` are the seconds that all of them ever held their resources.
     """
 
     trials: tuple[Trial, ...] = ()
     observations: tuple[Observation, ...] = ()
     setbacks: tuple[Observation, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     attempts: int = 0
     lost_s: float = 0.0
 
@@ -36,18 +47,18 @@ class Log:
 
     @property
     def open_search(self) -> tuple[Trial, ...]:
-        """Open trials of the search, confirmation left out."""
-        return tuple(trial for trial in self.open if trial.origin is not Origin.CONFIRMATION)
+        """Open trials of the search, confirmation and probes left out."""
+        return tuple(trial for trial in self.open if trial.origin not in _NOT_SEARCHED)
 
     @property
     def spent(self) -> int:
         """Search trials submitted so far; open ones count as spent, so that the budget comes out exact."""
-        return sum(trial.origin is not Origin.CONFIRMATION for trial in self.trials)
+        return sum(trial.origin not in _NOT_SEARCHED for trial in self.trials)
 
     @property
     def searched(self) -> tuple[Observation, ...]:
         """What the search has learnt, in order of completion."""
-        return tuple(seen for seen in self.observations if seen.trial.origin is not Origin.CONFIRMATION)
+        return tuple(seen for seen in self.observations if seen.trial.origin not in _NOT_SEARCHED)
 
     @property
     def confirmed(self) -> tuple[Observation, ...]:
@@ -94,16 +105,29 @@ class Log:
         """The log after an outcome. A second outcome of a settled trial changes nothing."""
         if all(trial.id != observation.trial.id for trial in self.open):
             return self
+        if self._settles(observation):
+            doubts = tuple(doubt for doubt in self.doubts if doubt.failure.trial.id != observation.trial.id)
+            return replace(self, observations=(*self.observations, observation), doubts=doubts)
         outcome = observation.outcome
-        if isinstance(outcome, Failed) and not outcome.kind.of_configuration:
-            return replace(
-                self,
-                setbacks=(*self.setbacks, observation),
-                attempts=self.attempts + 1,
-                lost_s=self.lost_s + observation.held_s,
-            )
-        return replace(self, observations=(*self.observations, observation))
+        doubtful = isinstance(outcome, Failed) and outcome.ambiguous and observation.trial.origin is not Origin.PROBE
+        return replace(
+            self,
+            setbacks=(*self.setbacks, observation),
+            doubts=(*self.doubts, Doubt(observation, len(self.observations))) if doubtful else self.doubts,
+            attempts=self.attempts + 1,
+            lost_s=self.lost_s + observation.held_s,
+        )
+
+    def _settles(self, observation: Observation) -> bool:
+        """Whether an outcome is the last of its trial."""
+        outcome = observation.outcome
+        if not isinstance(outcome, Failed):
+            return True
+        if not outcome.kind.of_configuration or observation.trial.origin is Origin.PROBE:
+            return False
+        doubted = any(doubt.failure.trial.id == observation.trial.id for doubt in self.doubts)
+        return doubted or not outcome.ambiguous
 
     def with_driver(self) -> Log:
         """The log after a driver has taken over: what went wrong under the one before it no longer counts."""
-        return replace(self, setbacks=())
+        return replace(self, setbacks=(), doubts=())

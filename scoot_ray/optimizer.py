@@ -5,7 +5,7 @@ from __future__ import annotations
 from scoot_ray import confirm
 from scoot_ray.log import Log
 from scoot_ray.resolve import Resolved
-from scoot_ray.search import Trial, suggest
+from scoot_ray.search import Trial, suggest, to_beat
 
 
 class SearchOptimizer:
@@ -28,8 +28,9 @@ class SearchOptimizer:
             self._study.seed,
             log.spent,
         )
+        known = to_beat(self._problem, log.searched) if self._study.budget.end_hopeless else ()
         return tuple(
-            Trial(log.next_id + index, suggestion.config, suggestion.origin)
+            Trial(log.next_id + index, suggestion.config, suggestion.origin, to_beat=known)
             for index, suggestion in enumerate(suggestions)
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +12,7 @@ from scoot_ray.engine.kinds import KINDS
 from scoot_ray.engine.kinds.external import BadTemplate, check_templates
 from scoot_ray.engine.launch import gpus_per_replica
 from scoot_ray.engine.presets import Preset
+from scoot_ray.hopeless import Rule, rule_of
 from scoot_ray.load.figures.goodput import LIMITED, Limit
 from scoot_ray.search import (
     SLO,
@@ -48,17 +49,15 @@ def build_problem(study: Study, preset: Preset | None, where: Path) -> Problem:
     Raises:
         StudyError: one line with file, key, value and what is allowed.
     """
-    constants: dict[str, Value] = {"gpus": study.gpus}
-    if (length := max_model_len(study)) is not None:
-        constants["max_model_len"] = length
     if preset is not None:
         parameters: list[Parameter] = list(preset.parameters)
         constraints, default = (*preset.constraints, *study.constraints), dict(preset.default)
     else:
-        assert not isinstance(study.space, str)  # only names have presets
-        parameters = [_parameter(name, spec, where) for name, spec in study.space.items()]
+        assert isinstance(study.space, dict)  # only names have presets
+        parameters = [parameter_of(name, spec, where) for name, spec in study.space.items()]
         constraints = study.constraints
         default = {name: _default_of(name, spec, where) for name, spec in study.space.items()}
+    constants = constants_of(study, [parameter.name for parameter in parameters])
     space = _named(where, "space", lambda: SearchSpace(parameters, constraints, default, constants))
     _check_default(space, where)
     _check_fixed(study, space, where)
@@ -69,6 +68,12 @@ def build_problem(study: Study, preset: Preset | None, where: Path) -> Problem:
     problem = _named(where, "objectives", lambda: Problem(space, objectives, slos, baseline, limit))
     _check_metrics(study, problem, where)
     return problem
+
+
+def constants_of(study: Study, names: Collection[str]) -> dict[str, Value]:
+    """What constraints may speak of besides the parameters ``names``: the GPUs, and fixed numbers and booleans."""
+    plain = {name: value for name, value in study.engine.args.items() if not isinstance(value, str)}
+    return {"gpus": study.gpus, **{name: value for name, value in plain.items() if name not in names}}
 
 
 def goodput_limits(problem: Problem) -> tuple[Limit, ...]:
@@ -105,6 +110,13 @@ def rate_slos(problem: Problem) -> tuple[SLO, ...]:
     return tuple(slo for slo in problem.slos if not slo.metric.startswith(MAX_RATE))
 
 
+def ending_rule(study: Study, problem: Problem) -> Rule | None:
+    """What ends a hopeless evaluation early; None where none may be, and where each is a search for a rate."""
+    if not study.budget.end_hopeless or rate_slos(problem):
+        return None
+    return rule_of(problem, goodput_limits(problem), study.gpus)
+
+
 def _check_rate_search(study: Study, problem: Problem, what: str) -> None:
     """Raises StudyError where there is no rate to raise, or nothing that limits it."""
     if study.workload.arrivals.process not in _STEADY:
@@ -117,8 +129,12 @@ def _check_rate_search(study: Study, problem: Problem, what: str) -> None:
             raise StudyError(f"{what}: cannot be limited by {slo}; use the metric without _per_gpu")
 
 
-def _parameter(name: str, spec: ParameterSpec, where: Path) -> Parameter:
-    """One entry of the mapping ``space:``."""
+def parameter_of(name: str, spec: ParameterSpec, where: Path) -> Parameter:
+    """One entry of the mapping ``space:``.
+
+    Raises:
+        StudyError: what is given does not go with its type.
+    """
     given = {key for key in ("low", "high", "values") if getattr(spec, key) is not None}
     needed = {"integer": {"low", "high"}, "float": {"low", "high"}, "choice": {"values"}, "boolean": set()}[spec.type]
     if given != needed:
@@ -221,10 +237,11 @@ def max_model_len(study: Study) -> int | None:
 def space_specs(problem: Problem) -> dict[str, ParameterSpec]:
     """The space as the study file writes it, so that a run's study.yaml stands on its own."""
     default = problem.space.default or {}
-    return {parameter.name: _spec(parameter, default[parameter.name]) for parameter in problem.space.parameters}
+    return {parameter.name: spec_of(parameter, default[parameter.name]) for parameter in problem.space.parameters}
 
 
-def _spec(parameter: Parameter, default: Value) -> ParameterSpec:
+def spec_of(parameter: Parameter, default: Value) -> ParameterSpec:
+    """One parameter as the study file writes it."""
     match parameter:
         case Integer(low=low, high=high, scale=scale):
             return ParameterSpec(type="integer", low=low, high=high, scale=scale, default=default)

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from scoot_ray.engine.catalogue import EngineFlags, EngineNotFound, available_flags
+from scoot_ray.engine.help_text import flags_from_help
 from scoot_ray.engine.kinds import KINDS
-from scoot_ray.engine.presets import Preset, vllm_0_4_2, vllm_installed
-from scoot_ray.engine.spaces import sglang_installed, tensorrt_llm_installed
 from scoot_ray.estimate import warnings
 from scoot_ray.history import Past, read_pasts, traffic_of
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.formats import read_trace
 from scoot_ray.load.selection import fit, window
 from scoot_ray.load.trace import Trace
+from scoot_ray.precheck import Checked, check
 from scoot_ray.problem import build_problem, max_model_len, space_specs
 from scoot_ray.search import Problem, TunerError, require_tuner, usable, warm
 from scoot_ray.simulation import service_of
@@ -29,10 +29,9 @@ from scoot_ray.simulator.fitted import BadCalibration
 from scoot_ray.simulator.models import UnknownModel
 from scoot_ray.simulator.settings import NEWEST, flags_of
 from scoot_ray.study import FromEnvironment, Study, StudyError
+from scoot_ray.tunable import Tunables, cautions, tunables
 
 _Text = TypeVar("_Text", str, str | None)
-_INSTALLED = {"vllm": vllm_installed, "sglang": sglang_installed, "tensorrt-llm": tensorrt_llm_installed}
-"""Spaces made of what the engine accepts, by the study's name for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,8 @@ class Resolved:
     """A study with all it refers to.
 
     ``warnings`` are lines for its author; ``switches`` the engine's flags that have no ``--no-`` form; ``pasts`` what
-    was read of the studies it starts from.
+    was read of the studies it starts from; ``tunables`` the named space with its reasons; ``engine_version`` is None
+    where the engine could not be asked; ``checked`` what was known before anything started.
     """
 
     study: Study
@@ -49,6 +49,9 @@ class Resolved:
     warnings: tuple[str, ...] = ()
     switches: tuple[str, ...] = ()
     pasts: tuple[Past, ...] = ()
+    tunables: Tunables | None = None
+    engine_version: str | None = None
+    checked: Checked | None = None
 
 
 def resolve(study: Study, where: Path) -> Resolved:
@@ -66,17 +69,22 @@ def resolve(study: Study, where: Path) -> Resolved:
     study = _absolute(study, where)
     trace = _trace(study, where)
     flags = _engine_flags(study, where)
-    problem = build_problem(study, _preset(study, flags, where), where)
+    named = tunables(study, flags, trace.requests, where)
+    problem = build_problem(study, named.preset if named is not None else None, where)
+    own = tuple(problem.space.constraints)
+    checked = check(study, problem, flags, where)
+    problem = checked.problem
     pasts = read_pasts(study, traffic_of(study, trace.requests), where) if study.warm_start else ()
     problem = warm(problem, [past.taken_in(problem.space) for past in pasts])
-    said = [*trace.notes, *warnings(study, problem), *_useless(problem)]
+    said = [*trace.notes, *warnings(study, problem), *_useless(problem), *checked.warnings]
+    said.extend(cautions(study, problem.space.names, trace.requests))
     if study.engine.command is not None:
         said.append("engine.command: an external engine cannot be asked for its flags, so they are not checked")
     elif flags is None:
         said.append(f"engine.python: {study.engine.python}: not on this machine, so the engine's flags are not checked")
     else:
         _check_names(flags, (*problem.space.names, *study.engine.args), where, study)
-    explicit = {"space": space_specs(problem), "constraints": tuple(problem.space.constraints)}
+    explicit = {"space": space_specs(problem), "constraints": own, "engine_rules": checked.added}
     return Resolved(
         study.model_copy(update=explicit),
         problem,
@@ -84,6 +92,9 @@ def resolve(study: Study, where: Path) -> Resolved:
         tuple(said),
         tuple(sorted(flags.switches)) if flags else (),
         pasts,
+        named,
+        flags.version if flags else None,
+        checked,
     )
 
 
@@ -96,7 +107,7 @@ def _useless(problem: Problem) -> Iterator[str]:
 
 
 def _absolute(study: Study, where: Path) -> Study:
-    paths = {"model": _path(study.engine.model, where), "python": _path(study.engine.python, where)}
+    paths = {name: _path(getattr(study.engine, name), where) for name in ("model", "python", "help")}
     hardware = study.engine.hardware
     if hardware is not None:
         hardware = hardware.model_copy(update={"calibration": _path(hardware.calibration, where)})
@@ -140,6 +151,8 @@ def _engine_flags(study: Study, where: Path) -> EngineFlags | None:
     """What the engine accepts; None where its Python is on the cluster's nodes but not here."""
     if study.engine.simulated:
         return _simulated_flags(study, where)
+    if study.engine.help is not None:
+        return _recorded_flags(Path(study.engine.help), where)
     python, source = study.engine.python, KINDS[study.engine.kind].source
     if source is None or (python is not None and not Path(python).exists()):
         return None
@@ -148,6 +161,14 @@ def _engine_flags(study: Study, where: Path) -> EngineFlags | None:
         return available_flags(python, plain, source)
     except EngineNotFound as error:
         raise StudyError(f"{where}: engine.python: {error}") from error
+
+
+def _recorded_flags(file: Path, where: Path) -> EngineFlags:
+    """The same of a recorded help text."""
+    try:
+        return flags_from_help(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{where}: engine.help: {file}: {error}") from error
 
 
 def _simulated_flags(study: Study, where: Path) -> EngineFlags:
@@ -159,31 +180,6 @@ def _simulated_flags(study: Study, where: Path) -> EngineFlags:
     except BadCalibration as error:
         raise StudyError(f"{where}: engine.hardware.calibration: {error}") from error
     return flags_of(study.engine.version or NEWEST)
-
-
-def _preset(study: Study, flags: EngineFlags | None, where: Path) -> Preset | None:
-    """The space that ``space:`` names; None where it is a mapping."""
-    if not isinstance(study.space, str):
-        return None
-    if study.space.removesuffix("-0.4.2") != KINDS[study.engine.kind].name:
-        raise StudyError(f"{where}: space: {study.space!r} is not for engine.kind {study.engine.kind}")
-    if study.space == "vllm-0.4.2":
-        length = max_model_len(study)
-        if length is None:
-            raise StudyError(f"{where}: engine.args.max_model_len: missing; space vllm-0.4.2 needs it")
-        return vllm_0_4_2(study.gpus, length)
-    if flags is None:
-        python = study.engine.python
-        raise StudyError(f"{where}: space: {study.space!r} asks the engine, and engine.python {python} is not here")
-    hardware = study.engine.hardware
-    accelerator = hardware.accelerator if hardware is not None else study.resources.accelerator
-    installed = _INSTALLED[study.space]
-    preset = installed(flags, study.gpus, accelerator)
-    if max_model_len(study) is not None:
-        return preset
-    # The engine alone knows the length; what then breaks the rule is refused by it, and learnt.
-    known = tuple(rule for rule in preset.constraints if "max_model_len" not in rule)
-    return replace(preset, constraints=known)
 
 
 def _check_names(flags: EngineFlags, names: Iterable[str], where: Path, study: Study) -> None:

@@ -48,9 +48,15 @@ class RunFolder:
         """What the first trial that reached a ready engine noted: its version, its limits, requests left out."""
         for path in sorted((self.path / "trials").glob("*/circumstances.json")):
             noted: dict[str, Any] = json.loads(path.read_bytes())
-            if noted:
+            if "engine_version" in noted:
                 return noted
         return {}
+
+    def circumstances_of(self, trial_id: int) -> dict[str, Any]:
+        """What one trial noted; empty where it noted nothing."""
+        path = self.trial(trial_id) / "circumstances.json"
+        noted: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+        return noted
 
     def save(self, observation: Observation, files: Mapping[str, bytes]) -> None:
         """Keep a trial's files; ``result.json`` comes last and vouches for the others."""

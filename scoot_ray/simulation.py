@@ -11,6 +11,7 @@ from typing import Any
 
 from scoot_ray.engine.diagnose import Phase, diagnose
 from scoot_ray.engine.launch import TooFewGpus
+from scoot_ray.hopeless import Rule, Watch, watch
 from scoot_ray.load import selection
 from scoot_ray.load.arrivals import Arrivals, schedule
 from scoot_ray.load.capacity.decision import Probe, Try, find, judge
@@ -20,6 +21,7 @@ from scoot_ray.load.figures.intervals import intervals_of
 from scoot_ray.load.figures.metrics import metrics_of
 from scoot_ray.load.figures.records import record_to_json
 from scoot_ray.load.figures.runs import mean_of, with_per_gpu
+from scoot_ray.load.hooks import NO_HOOKS, Hooks
 from scoot_ray.load.trace import Request, RequestRecord
 from scoot_ray.search import SLO, Failed, FailureKind, Measured, Metrics, Observation, Origin, Outcome, Trial
 from scoot_ray.simulator import messages
@@ -71,12 +73,16 @@ def server_program(study: Study, gpus: int, seed: int) -> tuple[str, ...]:
 
 @dataclass(eq=False, slots=True)
 class Simulation:
-    """Evaluates trials of one study; may be used for any number of them, in any order."""
+    """Evaluates trials of one study; may be used for any number of them, in any order.
+
+    Those that have lost by the ``rule``, where there is one, end early.
+    """
 
     study: Study
     requests: Sequence[Request]
     goodput: Sequence[Limit] = ()
     rate_slos: Sequence[SLO] = ()
+    rule: Rule | None = None
     _service: Service = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +94,9 @@ class Simulation:
 
         Timings are virtual: what the evaluation would have taken.
         """
-        run = _Run(self.study, self._service, self.requests, self.goodput, self.rate_slos, trial)
+        run = _Run(
+            self.study, self._service, self.requests, self.goodput, self.rate_slos, trial, watch(self.rule, trial)
+        )
         outcome = run.outcome()
         return Observation(trial, outcome, WHERE, run.timings), run.files()
 
@@ -101,6 +109,7 @@ class _Run:
     goodput: Sequence[Limit]
     rate_slos: Sequence[SLO]
     trial: Trial
+    watch: Watch | None = None
     timings: dict[str, float] = field(default_factory=dict)
     log: tuple[str, ...] = ()
     notes: dict[str, Any] = field(default_factory=lambda: {"simulated": True})
@@ -127,6 +136,11 @@ class _Run:
         except EngineDied as died:
             self.log += died.log
             return self._diagnosed(None if booted.version == "0.4.2" else 0, "load")
+        return self._judged(runs)
+
+    def _judged(self, runs: Sequence[Metrics]) -> Outcome:
+        if self.watch is not None and self.watch.lost is not None:
+            return self.watch.lost
         if not all(run.get("completed") for run in runs):
             return Failed(FailureKind.STALLED, "no request succeeded in its time")
         return Measured(mean_of(runs), tuple(runs))
@@ -144,13 +158,19 @@ class _Run:
         return files
 
     def _load(self, booted: Booted, count: int, order: int) -> Metrics:
-        replayed, metrics = self._replay(booted, count, order, self.study.workload.arrivals.rate)
+        hooks = NO_HOOKS if self.watch is None else Hooks(hopeless=self.watch.hopeless, goodput=tuple(self.goodput))
+        replayed, metrics = self._replay(booted, count, order, self.study.workload.arrivals.rate, hooks)
         self.records[order] = replayed.records
-        self.notes[f"order {order}"] = _notes(replayed)
+        notes = _notes(replayed)
+        if self.trial.origin is Origin.CONFIRMATION:  # the bootstrap takes longer than a simulated load
+            notes["intervals"] = intervals_of(replayed.records)
+        self.notes[f"order {order}"] = notes
         found = {**metrics, **self._max_rate(booted, count, order, replayed, metrics)}
         return with_per_gpu(found, self.study.gpus)
 
-    def _replay(self, booted: Booted, count: int, order: int, rate: float | None) -> tuple[Replayed, Metrics]:
+    def _replay(
+        self, booted: Booted, count: int, order: int, rate: float | None, hooks: Hooks = NO_HOOKS
+    ) -> tuple[Replayed, Metrics]:
         workload = self.study.workload
         chosen = selection.fit(self.requests, booted.settings.max_model_len, workload.too_long)
         self.notes["dropped"], self.notes["clipped"] = chosen.dropped, chosen.clipped
@@ -163,7 +183,7 @@ class _Run:
             order=order,
         )
         load = Load(chosen.requests, timetable, workload.request_timeout_s, workload.sessions, workload.think_s)
-        replayed = replay(booted, count, load, self.service.noise, (self.study.seed, self.trial.id, order))
+        replayed = replay(booted, count, load, self.service.noise, (self.study.seed, self.trial.id, order), hooks)
         self.timings["load_s"] = self.timings.get("load_s", 0.0) + replayed.virtual_s
         return replayed, metrics_of(replayed.records, offered_s=timetable.span_s, goodput=self.goodput)
 
@@ -188,7 +208,7 @@ class _Run:
         return Failed(found.kind, found.evidence)
 
 
-def _notes(replayed: Replayed) -> Mapping[str, float]:
+def _notes(replayed: Replayed) -> dict[str, Any]:
     queried = replayed.queried_tokens
     return {
         "steps": replayed.steps,

@@ -18,7 +18,7 @@ from scoot_ray.history import KEPT, pasts_to_json
 from scoot_ray.journal import Journal
 from scoot_ray.log import Log
 from scoot_ray.optimizer import SearchOptimizer
-from scoot_ray.problem import goodput_limits, rate_slos
+from scoot_ray.problem import ending_rule, goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
@@ -91,13 +91,17 @@ def run_inline(resolved: Resolved, folder: RunFolder) -> Mapping[str, Any]:
             folder.write_json("environment.json", environment)
             problem = resolved.problem
             simulation = Simulation(
-                resolved.study, resolved.trace.requests, goodput_limits(problem), rate_slos(problem)
+                resolved.study,
+                resolved.trace.requests,
+                goodput_limits(problem),
+                rate_slos(problem),
+                ending_rule(resolved.study, problem),
             )
             pool = InlinePool(simulation, folder)
             log = journal.started(log, environment)
             log = tune(resolved.study, log, SearchOptimizer(resolved), pool, journal, unattended, unattended)
             journal.stopped("complete", complete=True)
-        result = summarise(resolved, log, complete=True, reason="complete", circumstances=folder.circumstances)
+        result = summarise(resolved, log, True, "complete", folder.circumstances, folder.circumstances_of)
         folder.write_json("result.json", result)
         return result
 

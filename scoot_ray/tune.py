@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scoot_ray.log import Log
-from scoot_ray.search.trial import FailureKind, Observation, Trial
+from scoot_ray.recheck import held, probe
+from scoot_ray.search.trial import FailureKind, Observation, Origin, Trial
 from scoot_ray.study import Study
 
 
@@ -75,7 +76,7 @@ def tune(
     """Run the study from ``log`` to its end, or until ``stop`` asks; open trials run again on resume."""
     try:
         while not stop.requested(log):
-            for trial in log.unsettled(evaluator.pending)[: evaluator.free_slots]:
+            for trial in log.unsettled({*evaluator.pending, *held(log)})[: evaluator.free_slots]:
                 evaluator.submit(trial)
             free = evaluator.free_slots  # read once: slots come and go
             for trial in _next_trials(study, log, optimizer, free, stop):
@@ -94,13 +95,16 @@ def tune(
 def _next_trials(study: Study, log: Log, optimizer: Optimizer, free: int, stop: Stop) -> tuple[Trial, ...]:
     """Search while there is budget, then confirm once the search is settled.
 
-    A suggestion that was broken off is no sign of an exhausted space.
+    A suggestion that was broken off is no sign of an exhausted space. What the search tries next shows as well as a
+    probe whether a machine is healthy; only when two trials wait for that, or nothing else is left, one is sent.
     """
     wanted = min(free, study.budget.left(log, study.gpus))
-    if wanted > 0:
+    if wanted > 0 and len(held(log)) < 2:
         trials = optimizer.suggest(log, wanted)
         if trials or stop.requested(log):
             return trials
+    if free and (check := probe(log)) is not None:
+        return (check,)
     if free and not log.open_search:
         return optimizer.confirm(log, free)
     return ()
@@ -125,5 +129,10 @@ class RetryPolicy:
                 )
             if len(failures) - lags > self.other:
                 last = failures[-1]
+                if trial.origin is Origin.PROBE:
+                    return (
+                        f"a configuration that had worked fails now, {len(failures) - lags} times, the last: "
+                        f"{last.kind}: {last.detail}; mend the machine, then resume"
+                    )
                 return f"trial {trial.id}: {len(failures) - lags} attempts failed, the last: {last.kind}: {last.detail}"
         return None

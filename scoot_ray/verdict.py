@@ -1,55 +1,28 @@
-"""What the confirmation proved: the promise per configuration, and whether the winner beats what runs today. Pure."""
+"""Whether the winner of the confirmation beats what runs today. Pure; differences are taken within arrival orders."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from scoot_ray.confirm import Contestant, Key, contestants, key
+import numpy as np
+
+from scoot_ray.inference import Difference, Floats, difference, log_ratios, resampled
 from scoot_ray.log import Log
-from scoot_ray.noise import Noise
-from scoot_ray.search import Measured, Objective, Problem
+from scoot_ray.looks import error_at
+from scoot_ray.search import Objective, Problem
+from scoot_ray.standing import Standing, bounds, promised_metrics, slos_open, standings, survivors
 from scoot_ray.study import Confirmation
 
-Run: TypeAlias = Mapping[str, float]
-Start: TypeAlias = tuple[Run, ...]
 Certainty: TypeAlias = Literal["better", "worse", "no"]
 Kind: TypeAlias = Literal["better", "trade", "none"]
 
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """One metric over the confirmation's runs.
-
-    ``bound`` is the 95% prediction bound for a further run (None where one run cannot tell); ``worst`` is the paper's
-    promise, the worst of the runs.
-    """
-
-    metric: str
-    runs: tuple[float, ...]
-    mean: float
-    worst: float
-    bound: float | None
-
-    @property
-    def held(self) -> float:
-        """What is promised: the bound, or the worst run where there is none."""
-        return self.worst if self.bound is None else self.bound
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the confirmation found of one contestant.
-
-    ``meets_slos`` judges what is promised, not the mean. ``failure`` says why the contestant is out, if it is.
-    """
-
-    contestant: Contestant
-    promises: Mapping[str, Promise]
-    meets_slos: bool
-    failure: str | None = None
+INDIFFERENT = 0.02
+"""A relative difference that nobody would change a service for."""
+_RIVAL = 0.05
+_AREA_FIRST = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +45,7 @@ class Verdict:
 
     ``kind``: better; trade (one objective for the other); none (not beyond the noise, or it breaks an SLO that today's
     configuration keeps). ``chosen`` is the one to use: the winner where it is better, or where a trade gains more than
-    it costs, else the reference.
+    it costs, else the reference. ``rivals`` are finalists that might as well have won.
     """
 
     winner: Standing
@@ -80,26 +53,14 @@ class Verdict:
     changes: tuple[Change, ...]
     kind: Kind
     chosen: Standing
-
-
-def standings(problem: Problem, settings: Confirmation, log: Log) -> tuple[Standing, ...]:
-    """What the confirmation has found so far of each contestant, in the order of ``contestants``."""
-    everyone = contestants(problem, settings, log)
-    starts = _starts(log, everyone)
-    noise = {metric: Noise.of(_by_run(starts.values(), metric)) for metric, _ in _promised_metrics(problem)}
-    return tuple(_standing(problem, one, starts[key(one.config)], noise, log) for one in everyone)
-
-
-def survivors(found: Iterable[Standing]) -> tuple[Standing, ...]:
-    """Those that may be recommended, finalists first, in the search's order."""
-    sound = [standing for standing in found if standing.failure is None]
-    return tuple(sorted(sound, key=lambda standing: standing.contestant.role != "finalist"))
+    rivals: tuple[Standing, ...] = ()
 
 
 def verdict(problem: Problem, settings: Confirmation, log: Log) -> Verdict | None:
     """The best finalist against what runs today: the baseline if there is one, else the default.
 
-    None while the confirmation cannot say: no finalist survived, or there is nothing to compare with.
+    Intervals allow for the looks (``scoot_ray.looks``), and for as many comparisons as finalists and metrics make
+    (Bonferroni). None while the confirmation cannot say: no finalist survived, or there is nothing to compare with.
     """
     sound = survivors(standings(problem, settings, log))
     finalists = [standing for standing in sound if standing.contestant.role == "finalist"]
@@ -107,139 +68,105 @@ def verdict(problem: Problem, settings: Confirmation, log: Log) -> Verdict | Non
     if not finalists or not today:
         return None
     reference = today[0]
-    winner = max(finalists, key=lambda one: (one.meets_slos, _gain(problem.objectives, one, reference)))
-    starts = _starts(log, [standing.contestant for standing in sound])
-    comparisons = len(finalists) * len(problem.objectives)
-    changes = tuple(_change(objective, winner, reference, starts, comparisons) for objective in problem.objectives)
-    kind = _kind(changes, winner, reference)
-    wins = kind == "better" or (kind == "trade" and _gain(problem.objectives, winner, reference) > 0)
-    return Verdict(winner, reference, changes, kind, winner if wins else reference)
+    winner = max(finalists, key=lambda one: (one.meets_slos, gain(problem.objectives, one, reference)))
+    signs = promised_metrics(problem)
+    orders = max(order for promise in reference.promises.values() for order in promise.orders)
+    error = error_at(settings, orders) / (len(finalists) * len(signs))
+    changes = {metric: _change(metric, worse, winner, reference, error) for metric, worse in signs.items()}
+    wanted = tuple(changes[objective.metric] for objective in problem.objectives)
+    kind = _kind(problem, changes, winner, reference)
+    wins = kind == "better" or (kind == "trade" and gain(problem.objectives, winner, reference) > 0)
+    rivals = tuple(one for one in finalists if one is not winner and _may_win(problem, one, winner, reference))
+    return Verdict(winner, reference, wanted, kind, winner if wins else reference, rivals)
 
 
-def _kind(changes: Sequence[Change], winner: Standing, reference: Standing) -> Kind:
-    """SLOs decide first: keeping one that today's configuration breaks is better, breaking one that it keeps is not."""
-    if winner.meets_slos != reference.meets_slos:
-        return "better" if winner.meets_slos else "none"
-    certain = {change.certain for change in changes}
-    if "better" not in certain:
-        return "none"
-    return "trade" if "worse" in certain else "better"
-
-
-def _starts(log: Log, everyone: Sequence[Contestant]) -> dict[Key, tuple[Start, ...]]:
-    """Every contestant's runs, by engine start."""
-    found: dict[Key, tuple[Start, ...]] = {key(one.config): () for one in everyone}
-    for seen in log.confirmed:
-        name = key(seen.trial.config)
-        if isinstance(seen.outcome, Measured) and name in found:
-            found[name] += (seen.outcome.runs or (seen.outcome.metrics,),)
-    return found
-
-
-def _standing(
-    problem: Problem, contestant: Contestant, starts: Sequence[Start], noise: Mapping[str, Noise], log: Log
-) -> Standing:
-    runs = [run for start in starts for run in start]
-    promises = {}
-    for metric, worse in _promised_metrics(problem):
-        if values := _values(runs, metric):
-            worst = max(values) if worse > 0 else min(values)
-            bound = noise[metric].prediction_bound(values, worse)
-            promises[metric] = Promise(metric, values, noise[metric].mean(values), worst, bound)
-    meets = all(bool(slo.met({name: promise.held for name, promise in promises.items()})) for slo in problem.slos)
-    return Standing(contestant, promises, meets, _failure(problem, contestant, runs, log))
-
-
-def _failure(problem: Problem, contestant: Contestant, runs: Sequence[Run], log: Log) -> str | None:
-    for seen in log.confirmed:
-        if not isinstance(seen.outcome, Measured) and key(seen.trial.config) == key(contestant.config):
-            return f"failed when measured again: {seen.outcome}"
-    if contestant.role == "finalist" and any(run.get("error_rate", 0.0) > problem.max_error_rate for run in runs):
-        return f"more than {problem.max_error_rate:.0%} of its requests failed when measured again"
-    if not runs or any(objective.metric not in run for run in runs for objective in problem.objectives):
-        return "not measured again"
-    return None
-
-
-def _promised_metrics(problem: Problem) -> list[tuple[str, int]]:
-    """Metric and +1 where larger is worse: the objectives', then the SLOs'."""
-    signs = {objective.metric: 1 if objective.direction == "minimize" else -1 for objective in problem.objectives}
-    for slo in problem.slos:
-        signs.setdefault(slo.metric, 1 if slo.is_ceiling else -1)
-    return list(signs.items())
-
-
-def _gain(objectives: Sequence[Objective], standing: Standing, reference: Standing) -> float:
-    """How much better: the area of equation 11 on a log scale for two objectives, the log ratio for one.
+def gain(objectives: Sequence[Objective], standing: Standing, reference: Standing) -> float:
+    """How much better, order by order: equation 11's area on a log scale, or for one objective the log ratio.
 
     Where no area is positive the log ratios are added; the constant keeps every such sum below every area.
     """
-    logs = []
-    for objective in objectives:
-        mine, theirs = standing.promises[objective.metric].mean, reference.promises[objective.metric].mean
-        ratio = math.log(theirs / mine) if mine > 0 and theirs > 0 else theirs - mine
-        logs.append(ratio if objective.direction == "minimize" else -ratio)
-    if all(value > 0 for value in logs):
-        return math.prod(logs) + 1e3
-    return sum(logs)
+    found = _gains(objectives, standing, reference, sorted(_shared(objectives, standing, reference)))
+    return float(_worth(found.mean(axis=0))) if len(found) else -math.inf
 
 
-def _change(
-    objective: Objective,
-    winner: Standing,
-    reference: Standing,
-    starts: Mapping[Key, Sequence[Start]],
-    comparisons: int,
-) -> Change:
-    metric = objective.metric
-    mine, theirs = winner.promises[metric], reference.promises[metric]
-    relative = mine.mean / theirs.mean - 1 if theirs.mean else 0.0
-    interval = _interval(metric, winner, reference, starts, comparisons)
-    if interval is None:
-        return Change(metric, relative, None, None, "no")
-    low, high = interval
-    falls = objective.direction == "minimize"
+def _kind(problem: Problem, changes: Mapping[str, Change], winner: Standing, reference: Standing) -> Kind:
+    """SLOs decide first: keeping one that today's configuration breaks is better, breaking one that it keeps is not.
+
+    Keeping one counts where the difference that makes it is no accident.
+    """
+    if reference.meets_slos and not winner.meets_slos:
+        return "none"
+    if winner.meets_slos and not reference.meets_slos:
+        broken = [slo.metric for slo in problem.slos if not slo.met(bounds(reference.promises))]
+        if any(changes[metric].certain == "better" for metric in broken):
+            return "better"
+    objectives = [changes[objective.metric] for objective in problem.objectives]
+    if all(change.certain != "better" for change in objectives):
+        return "none"
+    return "trade" if any(_costs_more(problem, change) for change in objectives) else "better"
+
+
+def _costs_more(problem: Problem, change: Change) -> bool:
+    """Whether an objective became worse, certainly or by more than anybody would overlook."""
+    return change.certain == "worse" or change.relative * promised_metrics(problem)[change.metric] > INDIFFERENT
+
+
+def _difference(metric: str, standing: Standing, reference: Standing, error: float) -> Difference | None:
+    if metric not in standing.promises or metric not in reference.promises:
+        return None
+    return difference(standing.promises[metric].by_order, reference.promises[metric].by_order, error)
+
+
+def _change(metric: str, worse: int, winner: Standing, reference: Standing, error: float) -> Change:
+    found = _difference(metric, winner, reference, error)
+    if found is None:
+        return Change(metric, 0.0, None, None, "no")
+    if found.interval is None:
+        return Change(metric, found.relative, None, None, "no")
+    low, high = found.interval
     certain: Certainty = "no"
     if low > 0:
-        certain = "worse" if falls else "better"
+        certain = "worse" if worse > 0 else "better"
     elif high < 0:
-        certain = "better" if falls else "worse"
-    return Change(metric, relative, low, high, certain)
+        certain = "better" if worse > 0 else "worse"
+    return Change(metric, found.relative, low, high, certain)
 
 
-def _interval(
-    metric: str,
-    winner: Standing,
-    reference: Standing,
-    starts: Mapping[Key, Sequence[Start]],
-    comparisons: int,
-) -> tuple[float, float] | None:
-    """Relative change with confidence: the wider of the intervals by runs and by engine starts.
-
-    Runs of one start may be alike for the start's sake; where they are, starts are what counts.
-    """
-    mine, theirs = starts[key(winner.contestant.config)], starts[key(reference.contestant.config)]
-    intervals = []
-    for view in (_by_run, _by_start):
-        noise = Noise.of(view(starts.values(), metric))
-        (left,), (right,) = view([mine], metric), view([theirs], metric)
-        interval = noise.relative_difference(left, right, comparisons)
-        if interval is None:
-            return None
-        intervals.append(interval)
-    return max(intervals, key=lambda interval: interval[1] - interval[0])
+def _shared(objectives: Sequence[Objective], *standings: Standing) -> set[int]:
+    """Arrival orders under which all of them have all objectives."""
+    orders = [set(one.promises[objective.metric].orders) for one in standings for objective in objectives]
+    return set.intersection(*orders)
 
 
-def _by_run(groups: Iterable[Sequence[Start]], metric: str) -> list[tuple[float, ...]]:
-    """Per group, one value for each run."""
-    return [tuple(value for start in group for value in _values(start, metric)) for group in groups]
+def _gains(objectives: Sequence[Objective], standing: Standing, reference: Standing, orders: Sequence[int]) -> Floats:
+    """Log ratios in favour of ``standing``, shape (orders, objectives); plain differences where logs cannot be."""
+    columns = []
+    for objective in objectives:
+        mine, theirs = (
+            {at: value for at, value in one.promises[objective.metric].by_order.items() if at in orders}
+            for one in (standing, reference)
+        )
+        ratios = log_ratios(mine, theirs)
+        plain = np.array([mine[at] - theirs[at] for at in orders])
+        columns.append(-objective.sign * (plain if ratios is None else ratios))
+    return np.stack(columns, axis=1)
 
 
-def _by_start(groups: Iterable[Sequence[Start]], metric: str) -> list[tuple[float, ...]]:
-    """Per group, one value for each engine start: the mean of its runs."""
-    values = [[_values(start, metric) for start in group] for group in groups]
-    return [tuple(sum(found) / len(found) for found in group if found) for group in values]
+def _worth(gains: Floats) -> Floats:
+    """Gains (…, objectives) -> (…)."""
+    areas = np.prod(gains, axis=-1) + _AREA_FIRST
+    worth: Floats = np.where(np.all(gains > 0, axis=-1), areas, np.sum(gains, axis=-1))
+    return worth
 
 
-def _values(runs: Iterable[Run], metric: str) -> tuple[float, ...]:
-    return tuple(run[metric] for run in runs if metric in run)
+def _may_win(problem: Problem, other: Standing, winner: Standing, reference: Standing) -> bool:
+    """Whether ``other`` gains more than the winner in more than one of twenty draws of arrival orders."""
+    if winner.meets_slos and not other.meets_slos and not slos_open(problem, other):
+        return False
+    orders = sorted(_shared(problem.objectives, other, winner, reference))
+    if not orders:
+        return False
+    both = [_gains(problem.objectives, one, reference, orders) for one in (other, winner)]
+    width = len(problem.objectives)
+    drawn = resampled(np.concatenate(both, axis=1))
+    return float(np.mean(_worth(drawn[:, :width]) > _worth(drawn[:, width:]))) > _RIVAL

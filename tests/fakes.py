@@ -96,7 +96,7 @@ class SobolOptimizer:
 
 
 class FakeEvaluator:
-    """Slots that come and go, and trials that finish, fail by our fault, or vanish with a killed driver."""
+    """Slots that come and go, and trials that finish, fail by our fault or nobody's, or vanish with a killed driver."""
 
     def __init__(
         self,
@@ -104,8 +104,10 @@ class FakeEvaluator:
         slots: Callable[[], int] = lambda: 1,
         fault_rate: float = 0.0,
         outcome: Callable[[Config], Outcome] = truth,
+        doubt_rate: float = 0.0,
     ) -> None:
         self._rng, self._slots, self._fault_rate, self._outcome = rng, slots, fault_rate, outcome
+        self._doubt_rate = doubt_rate
         self._running: dict[int, Trial] = {}
         self.evaluated: list[int] = []
         self.closed = False
@@ -136,6 +138,8 @@ class FakeEvaluator:
     def _observe(self, trial: Trial) -> Observation:
         if self._rng.random() < self._fault_rate:
             return Observation(trial, Failed(FailureKind.NODE_LOST, "the node went away"))
+        if self._rng.random() < self._doubt_rate:
+            return Observation(trial, Failed(FailureKind.CRASHED, "nobody knows why", ambiguous=True), "fake")
         self.evaluated.append(trial.id)
         return Observation(trial, self._outcome(trial.config), "fake", {"load_s": 1.0})
 

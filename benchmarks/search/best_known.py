@@ -76,7 +76,7 @@ def survey(evaluator: Evaluator, evaluations: int, seed: int = 0) -> Survey:
     for _ in range(_TRIES * evaluations):
         if len(tried) >= evaluations:
             break
-        child = _changed(space, [default, *(point.config for point in best)], rng)
+        child = changed(space, [default, *(point.config for point in best)], rng)
         if space.allows(child) and space.key(child) not in tried:
             best = look(child)
     return Survey(Point(default, metrics), best, len(tried))
@@ -93,7 +93,7 @@ def _best(problem: Problem, reference: FloatArray, points: Sequence[Point]) -> t
     return tuple(counted[i][1] for i in chosen)
 
 
-def _changed(space: SearchSpace, parents: Sequence[Config], rng: np.random.Generator) -> Config:
+def changed(space: SearchSpace, parents: Sequence[Config], rng: np.random.Generator) -> Config:
     """A parent with one to three parameters moved a little or drawn anew."""
     u = space.encode(parents[int(rng.integers(len(parents)))])
     for index in rng.choice(space.dimension, size=int(rng.integers(1, _CHANGED + 1)), replace=False):

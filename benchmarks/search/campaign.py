@@ -1,21 +1,16 @@
 """All cells on all cores: what is there already is taken up, whatever fails is said and tried again next time.
 
-A folder has ``services.json`` (what the services were), ``best_known/SERVICE.json`` (what a long search found without
-noise), ``cells/SERVICE/TUNER/pdP-seedS.jsonl`` (the trials) and ``judged/SERVICE/TUNER/pdP-seedS.json`` (what was
-recommended after how many of them, without noise); ``failed`` has tracebacks.
+A folder has ``services.json`` (what the services were), ``kinds/SERVICE.json`` (how much of the space cannot be used),
+``best_known/SERVICE.json`` (what a long search found without noise), ``cells/SERVICE/TUNER/pdP-seedS.jsonl`` (the
+trials) and ``judged/SERVICE/TUNER/pdP-seedS.json`` (what was recommended after how many of them, without noise);
+``failed`` has tracebacks.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import multiprocessing
-import os
 import time
-import traceback
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import product
@@ -24,17 +19,13 @@ from pathlib import Path
 from benchmarks.search.best_known import Point, Survey, survey
 from benchmarks.search.cell import Cell, play, read_steps
 from benchmarks.search.evaluation import Evaluator
-from benchmarks.search.files import write_json
+from benchmarks.search.feasible import POINTS, Kind, kind_of
+from benchmarks.search.files import read_json, write_json
 from benchmarks.search.judgement import judge, read_judgement, write_judgement
-from benchmarks.search.services import SERVICES, Scenario
+from benchmarks.search.pool import Progress, Task, locked, run_tasks
+from benchmarks.search.relatives import SOURCE_BUDGET, find_scenario, sources, told
+from benchmarks.search.services import Scenario
 from scoot_ray.search import Failed
-from scoot_ray.sweep import begin_worker
-
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-class FolderInUse(RuntimeError):  # noqa: N818 - says what is wrong
-    """Another process runs cells into the same folder."""
 
 
 class OtherServices(ValueError):  # noqa: N818 - says what is wrong
@@ -58,13 +49,9 @@ class Campaign:
         names = [scenario.name for scenario in self.scenarios]
         return sorted(Cell(*one) for one in product(range(self.seeds), self.parallels, names, self.tuners))
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A task that ended: a line about it, and whether it failed."""
-
-    line: str
-    failed: bool
+    def sources(self) -> list[Cell]:
+        """The searches of other services that warm starts are told of."""
+        return sorted({source for cell in self.cells() for source in sources(cell)})
 
 
 def run(campaign: Campaign, jobs: int) -> Iterator[Progress]:
@@ -74,68 +61,48 @@ def run(campaign: Campaign, jobs: int) -> Iterator[Progress]:
         FolderInUse: by another run.
         OtherServices: the folder was made with services that are different by now.
     """
-    with _locked(campaign.folder):
+    with locked(campaign.folder):
         _claim(campaign)
-        yield from _run_all(campaign, jobs)
+        for tasks in _stages(campaign):
+            yield from run_tasks(campaign.folder, tasks, jobs)
 
 
-def _run_all(campaign: Campaign, jobs: int) -> Iterator[Progress]:
-    for name in _ONE_THREAD:  # of the processes started from here
-        os.environ[name] = "1"
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=begin_worker, initargs=(os.getpid(),)) as pool:
-        running = {
-            pool.submit(_survey, campaign.folder, one.name, campaign.survey): f"{one.name}  best known"
-            for one in campaign.scenarios
-        }
-        running |= {
-            pool.submit(_run_cell, campaign.folder, cell, campaign.budget): str(cell) for cell in campaign.cells()
-        }
-        try:
-            for number, done in enumerate(as_completed(running), start=1):
-                error, name = done.exception(), running[done]
-                said = done.result() if error is None else _noted(campaign.folder, name, error)
-                yield Progress(f"{number:>5} of {len(running)}  {name}  {said}", error is not None)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _noted(folder: Path, name: str, error: BaseException) -> str:
-    """What went wrong, in a line; all of it goes to a file."""
-    path = folder / "failed" / f"{name.replace('  ', ' ').replace(' ', '-')}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return f"failed: {type(error).__name__}, see {path}"
+def _stages(campaign: Campaign) -> tuple[list[Task], ...]:
+    """Warm starts need the histories of others, and so come second."""
+    folder = campaign.folder
+    surveys = [Task(f"{one.name}  kind", _kind, (folder, one.name, campaign.survey)) for one in campaign.scenarios]
+    surveys += [
+        Task(f"{one.name}  best known", _survey, (folder, one.name, campaign.survey)) for one in campaign.scenarios
+    ]
+    before = [Task(f"{cell}  (a history)", _run_source, (folder, cell)) for cell in campaign.sources()]
+    cells = [(Task(str(cell), _run_cell, (folder, cell, campaign.budget)), sources(cell)) for cell in campaign.cells()]
+    cold = [task for task, needed in cells if not needed]
+    warm = [task for task, needed in cells if needed]
+    return ([*surveys, *before, *cold], warm) if warm else ([*surveys, *cold],)
 
 
 def read_survey(folder: Path, name: str) -> Survey | None:
     """What is known of a service; None if nothing is."""
-    path = folder / "best_known" / f"{name}.json"
-    if not path.exists():
+    document = read_json(folder / "best_known" / f"{name}.json")
+    if document is None:
         return None
-    document = json.loads(path.read_text(encoding="utf-8"))
     return Survey(
         Point(**document["default"]), tuple(Point(**one) for one in document["best"]), document["evaluations"]
     )
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Two writers would spoil each other's journals."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FolderInUse(f"{folder}: another run is at work there; wait for it or choose another folder") from None
-        yield
+def read_kind(folder: Path, name: str) -> Kind | None:
+    """What was counted of a service; None if nothing was."""
+    document = read_json(folder / "kinds" / f"{name}.json")
+    return None if document is None else Kind(**document)
 
 
 def _claim(campaign: Campaign) -> None:
     """Write down what the services are; refuse a folder in which they were others."""
     path = campaign.folder / "services.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    now = json.loads(json.dumps({one.name: asdict(one) for one in campaign.scenarios}))
+    before = read_json(path) or {}
+    others = [find_scenario(cell.scenario) for cell in campaign.sources()]
+    now = json.loads(json.dumps({one.name: asdict(one) for one in (*campaign.scenarios, *others)}))
     if changed := [name for name in now if before.get(name, now[name]) != now[name]]:
         raise OtherServices(f"{path}: {changed[0]} is another service by now; choose a new folder")
     write_json(path, {**before, **now})
@@ -143,7 +110,14 @@ def _claim(campaign: Campaign) -> None:
 
 @lru_cache(maxsize=4)
 def _evaluator(name: str) -> Evaluator:
-    return Evaluator(next(one for one in SERVICES if one.name == name))
+    return Evaluator(find_scenario(name))
+
+
+def _kind(folder: Path, name: str, most: int) -> str:
+    """What kind of service one is, unless it is known."""
+    if read_kind(folder, name) is None:
+        write_json(folder / "kinds" / f"{name}.json", asdict(kind_of(_evaluator(name), min(POINTS, most))))
+    return "counted"
 
 
 def _survey(folder: Path, name: str, evaluations: int) -> str:
@@ -155,6 +129,13 @@ def _survey(folder: Path, name: str, evaluations: int) -> str:
     return f"{known.evaluations} evaluations"
 
 
+def _run_source(folder: Path, cell: Cell) -> str:
+    """A search that nothing but its history is wanted of."""
+    began_s = time.monotonic()
+    steps = play(cell, _evaluator(cell.scenario), SOURCE_BUDGET, cell.path(folder / "cells", ".jsonl"))
+    return f"{len(steps)} observations, {time.monotonic() - began_s:.0f} s"
+
+
 def _run_cell(folder: Path, cell: Cell, budget: int) -> str:
     """One cell and its judgement."""
     began_s = time.monotonic()
@@ -163,7 +144,8 @@ def _run_cell(folder: Path, cell: Cell, budget: int) -> str:
     if known is not None and budget in known.recommended:
         steps = read_steps(journal)[:budget]
     else:
-        steps = play(cell, _evaluator(cell.scenario), budget, journal)
-        write_judgement(judge(_evaluator(cell.scenario), steps, budget), judged)
+        evaluator = _evaluator(cell.scenario)
+        steps = play(cell, evaluator, budget, journal, told(evaluator.problem, cell, folder / "cells"))
+        write_judgement(judge(cell.tuner, evaluator, steps, budget), judged)
     failures = sum(isinstance(step.outcome, Failed) for step in steps)
     return f"{len(steps)} observations, {failures} failed, {time.monotonic() - began_s:.0f} s"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.search.evaluation import Evaluator
+from benchmarks.search.variants import base, propose_next
 from scoot_ray.search import (
     Failed,
     FailureKind,
@@ -25,10 +26,10 @@ from scoot_ray.search import (
     Observation,
     Origin,
     Outcome,
+    Problem,
     SearchSpace,
     Trial,
     make_tuner,
-    suggest,
 )
 
 
@@ -46,10 +47,11 @@ class Cell:
         return folder / self.scenario / self.tuner / f"pd{self.parallel}-seed{self.seed}{suffix}"
 
     @classmethod
-    def of(cls, path: Path) -> Cell:
-        """The cell that a document is about."""
+    def of(cls, path: Path, folder: Path) -> Cell:
+        """The cell that a document in a folder is about."""
         parallel, seed = path.name.partition(".")[0].removeprefix("pd").split("-seed")
-        return cls(int(seed), int(parallel), path.parent.parent.name, path.parent.name)
+        scenario, *tuner = path.parent.relative_to(folder).parts
+        return cls(int(seed), int(parallel), scenario, "/".join(tuner))
 
     def __str__(self) -> str:
         return f"{self.scenario}  {self.tuner}  seed {self.seed}  pd {self.parallel}"
@@ -107,12 +109,16 @@ def finished(steps: Sequence[Step], now_s: float = float("inf")) -> tuple[Observ
     return tuple(step.observation for step in done)
 
 
-def play(cell: Cell, evaluator: Evaluator, budget: int, journal: Path) -> tuple[Step, ...]:
+def play(
+    cell: Cell, evaluator: Evaluator, budget: int, journal: Path, problem: Problem | None = None
+) -> tuple[Step, ...]:
     """Run a cell to its budget, or take it up; return its trials. Fewer than the budget where the space is exhausted.
 
-    Whenever a slot is free in virtual time, the tuner is asked, and told what is still running.
+    Whenever a slot is free in virtual time, the tuner is asked, and told what is still running. ``problem`` is as the
+    tuner is told it, the service's own unless given.
     """
-    _warm_up(cell.tuner)
+    warm_up(base(cell.tuner))
+    problem = evaluator.problem if problem is None else problem
     _mend(journal)
     known = read_steps(journal)
     steps: tuple[Step, ...] = ()
@@ -122,7 +128,7 @@ def play(cell: Cell, evaluator: Evaluator, budget: int, journal: Path) -> tuple[
             free = cell.parallel - sum(step.ended_s > now_s for step in steps)
             wanted = min(free, budget - len(steps))
             taken = known[len(steps) : len(steps) + wanted]
-            fresh = _submit(cell, evaluator, steps + taken, wanted - len(taken), now_s)
+            fresh = _submit(cell, evaluator, problem, steps + taken, wanted - len(taken), now_s)
             file.write("".join(step.to_json() + "\n" for step in fresh))
             file.flush()
             if not taken and not fresh:
@@ -140,13 +146,15 @@ def _mend(journal: Path) -> None:
         os.truncate(journal, whole.rfind(b"\n") + 1)
 
 
-def _submit(cell: Cell, evaluator: Evaluator, steps: Sequence[Step], n: int, now_s: float) -> tuple[Step, ...]:
+def _submit(
+    cell: Cell, evaluator: Evaluator, problem: Problem, steps: Sequence[Step], n: int, now_s: float
+) -> tuple[Step, ...]:
     """Ask for n suggestions and evaluate them."""
     if n == 0:
         return ()
     pending = [step.trial.config for step in steps if step.ended_s > now_s]
     before_s = time.process_time()
-    found = suggest(cell.tuner, evaluator.problem, finished(steps, now_s), pending, n, cell.seed, len(steps))
+    found = propose_next(cell.tuner, problem, finished(steps, now_s), pending, n, cell.seed, len(steps))
     suggested_s = (time.process_time() - before_s) / max(len(found), 1)
     fresh = []
     for number, suggestion in enumerate(found, start=len(steps)):
@@ -157,7 +165,7 @@ def _submit(cell: Cell, evaluator: Evaluator, steps: Sequence[Step], n: int, now
 
 
 @cache
-def _warm_up(tuner: str) -> None:
+def warm_up(tuner: str) -> None:
     """Import what the tuner needs, which takes seconds and is no part of a suggestion."""
     space = SearchSpace([Integer("a", 1, 64), Integer("b", 1, 64)], default={"a": 1, "b": 1})
     trial = make_tuner(tuner, space, [Objective("mean_ttft_ms")])

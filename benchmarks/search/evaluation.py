@@ -36,11 +36,11 @@ class Evaluated:
 class Evaluator:
     """Evaluates configurations of one scenario, always under the same arrivals."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, order: int = 0) -> None:
         self.scenario, self.problem = scenario, scenario.problem()
         trace = read_trace(scenario.trace)
         chosen = selection.fit(trace.requests, scenario.max_model_len)
-        arrivals = schedule(Arrivals(rate=scenario.rate), chosen.requests, duration_s=scenario.duration_s)
+        arrivals = schedule(Arrivals(rate=scenario.rate), chosen.requests, duration_s=scenario.duration_s, order=order)
         self._load = Load(chosen.requests, arrivals, scenario.timeout_s)
         self._service = scenario.service()
 

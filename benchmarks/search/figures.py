@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.search.best_known import usable_costs
+from benchmarks.search.comparison import Comparison
+from benchmarks.search.fronts import front
+from benchmarks.search.parallelism import course
 from benchmarks.search.score import Result, Yardstick
-from benchmarks.search.tables import Comparison
-from scoot_ray.search import pareto
-from scoot_ray.search.space import FloatArray
+from benchmarks.search.statistics import mean_interval
+
+_COLUMNS = 2
+_SIMULATED = "simulated"
 
 
 def available() -> bool:
@@ -20,43 +25,83 @@ def available() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def regret_figure(comparison: Comparison, parallel: int, path: Path) -> None:
-    """Mean regret over observations, a line for each tuner."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for tuner in comparison.tuners:
-        found = {n: comparison.at(tuner, parallel, n) for n in comparison.checkpoints}
-        at = [n for n, scores in found.items() if scores]
-        means = [float(np.mean([one.regret for one in found[n]])) for n in at]
-        axes.plot(at, means, label=tuner, linewidth=2.5 if tuner == comparison.subject else 1.2)
-    axes.set(xlabel="observations", ylabel="mean regret", ylim=(0, 1), title=f"PD {parallel}, simulated")
-    axes.legend()
+def regret_figure(parts: Mapping[str, Comparison], parallel: int, path: Path) -> None:
+    """Mean regret over observations, a panel for each group and a line for each tuner with its interval over seeds."""
+    figure, panels = _panels(len(parts))
+    for axes, (title, comparison) in zip(panels, parts.items(), strict=False):
+        for tuner in comparison.tuners:
+            _regret_line(axes, comparison, tuner, parallel)
+        axes.set(
+            xlabel="observations", ylabel="mean regret", ylim=(0, 1), title=f"{title}, PD {parallel}, {_SIMULATED}"
+        )
+    panels[0].legend(fontsize="small")
     figure.savefig(path)
 
 
-def front_figure(results: Sequence[Result], stick: Yardstick, observations: int, path: Path) -> None:
-    """The fronts recommended in the first seed of one service with two objectives, relative to the default."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra
+def _regret_line(axes: Any, comparison: Comparison, tuner: str, parallel: int) -> None:
+    found = {n: comparison.regrets(tuner, parallel, n) for n in comparison.checkpoints}
+    at = [n for n, regrets in found.items() if regrets]
+    means = [float(np.mean([*found[n].values()])) for n in at]
+    intervals = np.array([mean_interval(found[n]) for n in at]).reshape(-1, 2)
+    (line,) = axes.plot(at, means, label=tuner, linewidth=2.5 if tuner == comparison.subject else 1.2)
+    axes.fill_between(at, intervals[:, 0], intervals[:, 1], color=line.get_color(), alpha=0.15, linewidth=0)
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
+
+def parallel_figure(comparison: Comparison, tuners: Sequence[str], path: Path) -> None:
+    """Mean regret for each PD over observations and over virtual hours, a row of panels for each tuner."""
+    figure, panels = _panels(2 * len(tuners))
+    for row, tuner in enumerate(tuners):
+        left, right = panels[2 * row : 2 * row + 2]
+        for parallel in comparison.parallels:
+            found = course(comparison, tuner, parallel)
+            if found is not None:
+                left.plot(found.observations, found.regrets, label=f"PD {parallel}")
+                right.plot(np.array(found.seconds) / 3600, found.regrets, label=f"PD {parallel}")
+        for axes, across in ((left, "observations"), (right, "virtual hours")):
+            axes.set(xlabel=across, ylabel="mean regret", ylim=(0, 1), title=f"{tuner}, {_SIMULATED}")
+            axes.legend(fontsize="small")
+    figure.savefig(path)
+
+
+def front_figure(results: Sequence[Result], sticks: Mapping[str, Yardstick], observations: int, path: Path) -> None:
+    """A panel for each service with two objectives: the best known front, and each tuner's best over the seeds."""
+    names = sorted({result.cell.scenario for result in results})
+    tuners = sorted({result.cell.tuner for result in results})
+    figure, panels = _panels(len(names))
+    for axes, name in zip(panels, names, strict=False):
+        stick = sticks[name]
+        for result in best_runs([one for one in results if one.cell.scenario == name], stick, observations):
+            points = np.exp(front(stick, result.judgement.at(observations)))
+            tuner = result.cell.tuner
+            colour = f"C{tuners.index(tuner)}"
+            axes.plot(points[:, 0], points[:, 1], marker="o", markersize=3, linewidth=1, color=colour, label=tuner)
+        known = np.exp(front(stick, stick.known))
+        axes.plot(known[:, 0], known[:, 1], color="black", marker=".", linewidth=1.5, label="best known")
+        first, second = (f"{objective.metric} / default's" for objective in stick.problem.objectives)
+        axes.set(xlabel=first, ylabel=second, xscale="log", yscale="log")
+        axes.set_title(f"{name}, {observations} observations, {_SIMULATED}")
+        axes.legend(fontsize="small")
+    figure.savefig(path)
+
+
+def best_runs(results: Sequence[Result], stick: Yardstick, observations: int) -> list[Result]:
+    """Each tuner's run with the least regret."""
+    best: dict[str, tuple[float, Result]] = {}
     for result in results:
-        front = _relative_front(stick, result, observations)
-        axes.plot(front[:, 0], front[:, 1], marker="o", markersize=4, linewidth=1, label=result.cell.tuner)
-    first, second = (objective.metric for objective in stick.problem.objectives)
-    axes.axhline(1, color="grey", linewidth=0.5)
-    axes.axvline(1, color="grey", linewidth=0.5)
-    title = f"{results[0].cell.scenario}, {observations} observations, simulated; the default is at 1, 1"
-    axes.set(xlabel=first, ylabel=second, title=title, xscale="log", yscale="log")
-    axes.legend()
-    figure.savefig(path)
+        regret = stick.regret(result.judgement.at(observations))
+        if regret < best.get(result.cell.tuner, (np.inf, result))[0]:
+            best[result.cell.tuner] = regret, result
+    return [result for _, (_, result) in sorted(best.items())]
 
 
-def _relative_front(stick: Yardstick, result: Result, observations: int) -> FloatArray:
-    """What was recommended and works without noise: the front of it, by the first objective, (k, 2)."""
-    costs = [usable_costs(stick.problem, metrics) for metrics in result.judgement.at(observations)]
-    relative = np.array([c / stick.reference for c in costs if c is not None]).reshape(-1, 2)
-    front = relative[pareto(relative)] if len(relative) else relative
-    return front[np.argsort(front[:, 0])]
+def _panels(count: int) -> tuple[Any, list[Any]]:
+    """A figure with at least so many axes, the superfluous ones hidden."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra
+
+    columns = min(count, _COLUMNS)
+    rows = ceil(count / columns)
+    figure = Figure(figsize=(6.5 * columns, 4.2 * rows), layout="constrained")
+    panels = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels

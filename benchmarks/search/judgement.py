@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.search.best_known import metrics_of
 from benchmarks.search.cell import Step, finished
 from benchmarks.search.evaluation import Evaluator
-from benchmarks.search.files import write_json
-from scoot_ray.search import Metrics, recommend
+from benchmarks.search.files import read_json, write_json
+from benchmarks.search.variants import base
+from scoot_ray.search import Metrics, Observation, Problem, best_observed, recommend
 
-_CHECKPOINTS = (1, 3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
+_CHECKPOINTS = (1, 3, 5, 8, 10, 12, 15, 20, 25, 30, 35, 40, 45, 50, 60, 80, 100)
 
 
 def checkpoints(budget: int) -> tuple[int, ...]:
@@ -33,10 +33,16 @@ class Judgement:
         return [self.metrics[trial] for trial in self.recommended[observations]]
 
 
-def judge(evaluator: Evaluator, steps: Sequence[Step], budget: int) -> Judgement:
+def rule_of(tuner: str) -> Callable[[Problem, Sequence[Observation]], tuple[Observation, ...]]:
+    """How a tuner recommends: ``scoot`` by its posterior, the paper's method and the others what they measured best."""
+    return recommend if base(tuner) == "scoot" else best_observed
+
+
+def judge(tuner: str, evaluator: Evaluator, steps: Sequence[Step], budget: int) -> Judgement:
     """Recommend from every prefix, and evaluate without noise whatever is ever recommended."""
+    rule = rule_of(tuner)
     recommended = {
-        n: tuple(o.trial.id for o in recommend(evaluator.problem, finished(steps[:n]))) for n in checkpoints(budget)
+        n: tuple(o.trial.id for o in rule(evaluator.problem, finished(steps[:n]))) for n in checkpoints(budget)
     }
     trials = sorted({trial for ids in recommended.values() for trial in ids})
     metrics = {trial: metrics_of(evaluator.evaluate(steps[trial].trial.config, None).outcome) for trial in trials}
@@ -51,9 +57,9 @@ def write_judgement(judgement: Judgement, path: Path) -> None:
 
 def read_judgement(path: Path) -> Judgement | None:
     """What was judged; None if nothing was."""
-    if not path.exists():
+    document = read_json(path)
+    if document is None:
         return None
-    document = json.loads(path.read_text(encoding="utf-8"))
     return Judgement(
         {int(n): tuple(ids) for n, ids in document["recommended"].items()},
         {int(trial): metrics for trial, metrics in document["metrics"].items()},

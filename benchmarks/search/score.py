@@ -49,12 +49,16 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """What a service's recommendations are measured by: ``reference`` (m,) are the default's costs."""
+    """What a service's recommendations are measured by.
+
+    ``reference`` (m,) are the default's costs, ``best`` the best known value, ``known`` the metrics of what has it.
+    """
 
     problem: Problem
     reference: FloatArray
     scale: Scale
     best: float = 1.0
+    known: tuple[Metrics, ...] = ()
 
     def value(self, recommended: Iterable[Metrics | None]) -> float:
         """The relative gain or the hypervolume, at least 0."""
@@ -78,7 +82,7 @@ def read_results(folder: Path) -> tuple[Result, ...]:
     """Every cell of a folder that was judged."""
     found = []
     for path in sorted((folder / "judged").rglob("*.json")):
-        cell, judgement = Cell.of(path), read_judgement(path)
+        cell, judgement = Cell.of(path, folder / "judged"), read_judgement(path)
         if judgement is not None:
             found.append(Result(cell, read_steps(cell.path(folder / "cells", ".jsonl")), judgement))
     return tuple(found)
@@ -105,7 +109,7 @@ def _yardstick(scenario: Scenario, known: Survey, results: Sequence[Result], sca
     stick = Yardstick(problem, reference, scale)
     everything = [point.metrics for point in known.best]
     everything += [metrics for result in results for metrics in result.judgement.metrics.values() if metrics]
-    return Yardstick(problem, reference, scale, stick.value(everything))
+    return Yardstick(problem, reference, scale, stick.value(everything), tuple(everything))
 
 
 def scores(results: Sequence[Result], sticks: dict[str, Yardstick]) -> tuple[Score, ...]:

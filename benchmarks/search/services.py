@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from scoot_ray.engine.presets import Preset, vllm_0_4_2, vllm_installed
+from benchmarks.search.space import vllm_0_32
+from scoot_ray.engine.presets import Preset, vllm_0_4_2
 from scoot_ray.search import SLO, Config, Problem, SearchSpace, preset
 from scoot_ray.simulator.boot import Machine
 from scoot_ray.simulator.hardware import find_accelerator
 from scoot_ray.simulator.models import find_model
 from scoot_ray.simulator.service import Service
-from scoot_ray.simulator.settings import Version, flags_of
+from scoot_ray.simulator.settings import Version
 
 Split: TypeAlias = Literal["dev", "judge"]
 Application: TypeAlias = Literal["sql", "bot", "cls", "rec"]
@@ -68,7 +69,7 @@ class Scenario:
     def _preset(self) -> Preset:
         if self.version == "0.4.2":
             return vllm_0_4_2(self.gpus, self.max_model_len)
-        return vllm_installed(flags_of(self.version), self.gpus, self.accelerator)
+        return vllm_0_32(self.gpus, self.accelerator)
 
 
 _7B, _13B = "Llama-2-7b-hf", "Llama-2-13b-hf"
@@ -86,6 +87,7 @@ SERVICES: tuple[Scenario, ...] = (
     Scenario("rec-7b-a100", "dev", "rec", 25, "throughput", _7B, "A100-80G", 1, 1, _OLD),
     Scenario("rec-70b-4h100", "dev", "rec", 35, "throughput", _70B, "H100", 4, 4, _NEW),
     Scenario("bot-7b-2a10", "dev", "bot", 8, "throughput", _7B, "A10", 2, 1, _OLD, ("tpot:mean<70ms",)),
+    Scenario("bot-13b-2a10-slo", "dev", "bot", 2.5, "interactive", _13B, "A10", 2, 2, _OLD, ("ttft:p95<1s",)),
     Scenario("bot-7b-4a10", "judge", "bot", 7, "interactive", _7B, "A10", 4, 1, _OLD, noise=0.03),
     Scenario("sql-13b-2a10", "judge", "sql", 2, "interactive", _13B, "A10", 2, 2, _OLD),
     Scenario("sql-13b-2l40s", "judge", "sql", 8, "interactive", _13B, "L40S", 2, 2, _NEW),
@@ -96,4 +98,5 @@ SERVICES: tuple[Scenario, ...] = (
     Scenario("rec-13b-2a10", "judge", "rec", 8, "throughput", _13B, "A10", 2, 2, _OLD, noise=0.04),
     Scenario("rec-13b-a100", "judge", "rec", 16, "throughput", _13B, "A100-40G", 1, 1, _NEW),
     Scenario("bot-13b-l40s", "judge", "bot", 6, "throughput", _13B, "L40S", 1, 1, _NEW, ("tpot:mean<110ms",)),
+    Scenario("sql-13b-2l40s-slo", "judge", "sql", 8, "interactive", _13B, "L40S", 2, 2, _NEW, ("tpot:mean<100ms",)),
 )

@@ -20,12 +20,12 @@ _RESAMPLED = 4000
 class Difference:
     """Mean paired difference of regrets, subject - other: negative is better for the subject.
 
-    ``over_seeds`` is the 95% interval over seeds, for these very services; ``over_services`` resamples the services,
-    too, and so speaks of others of their kind.
+    ``over_seeds`` is the 95% interval over seeds, for these very services, None where no service has two seeds;
+    ``over_services`` resamples the services, too, and so speaks of others of their kind.
     """
 
     mean: float
-    over_seeds: tuple[float, float]
+    over_seeds: tuple[float, float] | None
     over_services: tuple[float, float]
     pairs: int
     subject_mean: float
@@ -43,12 +43,20 @@ def difference(subject: Mapping[Pair, float], other: Mapping[Pair, float]) -> Di
     by_service = [np.array(values) for values in groups.values()]
     return Difference(
         mean=float(np.mean(np.concatenate(by_service))),
-        over_seeds=_interval(by_service, services_too=False),
+        over_seeds=_interval(by_service, services_too=False) if max(map(len, by_service)) > 1 else None,
         over_services=_interval(by_service, services_too=True),
         pairs=len(common),
         subject_mean=float(np.mean([subject[pair] for pair in common])),
         other_mean=float(np.mean([other[pair] for pair in common])),
     )
+
+
+def mean_interval(regrets: Mapping[Pair, float]) -> tuple[float, float]:
+    """The 95% interval of the mean over seeds, for these very services."""
+    groups: dict[str, list[float]] = {}
+    for (service, _), regret in regrets.items():
+        groups.setdefault(service, []).append(regret)
+    return _interval([np.array(values) for values in groups.values()], services_too=False)
 
 
 def _interval(groups: Sequence[FloatArray], *, services_too: bool) -> tuple[float, float]:

@@ -10,8 +10,16 @@ import click
 from scoot_ray import __version__
 from scoot_ray.cli.calibrate import calibrate
 from scoot_ray.cli.capacity import capacity
+from scoot_ray.cli.choose import choose
+from scoot_ray.cli.compare import compare
+from scoot_ray.cli.diagnose import diagnose
+from scoot_ray.cli.doctor import doctor
 from scoot_ray.cli.explain import explain
+from scoot_ray.cli.export import export
+from scoot_ray.cli.init import init
 from scoot_ray.cli.load import replay
+from scoot_ray.cli.report import report
+from scoot_ray.cli.space import space
 from scoot_ray.cli.studies import resume, status, tune, validate
 from scoot_ray.cli.sweep import sweep
 from scoot_ray.cli.trace import trace
@@ -23,5 +31,24 @@ def main() -> None:
     """Find the best serving parameters of an LLM inference engine on your own traffic, and prove the SLO they hold."""
 
 
-for _command in (validate, tune, resume, status, explain, sweep, calibrate, replay, capacity, trace):
+for _command in (
+    init,
+    validate,
+    space,
+    tune,
+    resume,
+    status,
+    explain,
+    report,
+    diagnose,
+    choose,
+    export,
+    compare,
+    sweep,
+    calibrate,
+    replay,
+    capacity,
+    trace,
+    doctor,
+):
     main.add_command(_command)

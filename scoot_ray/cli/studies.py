@@ -89,7 +89,7 @@ def status(run: Path, as_json: bool) -> None:
     except JournalError as error:
         fail(str(error))
     running = f"{len(log.open)} evaluations open"
-    document = summarise(resolved, log, complete, running, folder.circumstances)
+    document = summarise(resolved, log, complete, running, folder.circumstances, folder.circumstances_of)
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:

@@ -7,6 +7,7 @@ from typing import Any
 
 from scoot_ray.load.capacity.decision import Capacity
 from scoot_ray.load.figures.bottleneck import Limits, explain
+from scoot_ray.load.figures.intervals import intervals_of
 from scoot_ray.load.measure import Measurement
 
 
@@ -24,7 +25,7 @@ def limits_of(flags: Mapping[str, object], replicas: int) -> Limits:
 
 
 def account_of_load(measurement: Measurement, limits: Limits) -> dict[str, Any]:
-    """Notes, the client's judgement of itself, and the engine's own figures with what bound it."""
+    """Notes, the client's judgement of itself, the engine's own figures with what bound it, intervals over requests."""
     audit, server = measurement.replay.audit, explain(measurement.server, limits)
     return {
         "notes": list(measurement.notes),
@@ -36,6 +37,7 @@ def account_of_load(measurement: Measurement, limits: Limits) -> dict[str, Any]:
         "bound_by": None if server is None else server.bound_by,
         "because": "the engine has no /metrics" if server is None else server.because,
         "server": {} if server is None else dict(server.figures),
+        "intervals": intervals_of(measurement.replay.records),
     }
 
 

@@ -1,15 +1,14 @@
-"""A core for the load generator, so that a busy engine does not make it late."""
+"""Cores of their own: one for the load generator, so that a busy engine does not make it late, and the engines'."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from scoot_ray.engine.node import claimed, node_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +31,44 @@ def client_core() -> Iterator[ClientCore]:
 
     At most half of the cores are ever claimed; a machine with one core has none to spare.
     """
-    allowed = os.sched_getaffinity(0)
-    folder = Path(tempfile.gettempdir()) / f"scoot-ray-cores-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    with contextlib.ExitStack() as stack:
+    allowed, folder = os.sched_getaffinity(0), node_folder("cores")
+    with ExitStack() as stack:
         claims = sorted(allowed, reverse=True)[: len(allowed) // 2]
-        core = next((core for core in claims if _claim(folder / str(core), stack)), None)
+        core = next((core for core in claims if _claim(folder, core, stack)), None)
         try:
             yield ClientCore(core, frozenset(allowed - {core}))
         finally:
             os.sched_setaffinity(0, allowed)
 
 
-def _claim(path: Path, stack: contextlib.ExitStack) -> bool:
-    """Lock a file for as long as the stack lives; the kernel unlocks it if we die."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    stack.callback(os.close, descriptor)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+@contextmanager
+def engine_cores(count: int, among: Iterable[int]) -> Iterator[tuple[int, ...]]:
+    """Claim ``count`` cores for engines, the lowest that nobody holds, until the context ends; none where too few are.
+
+    Claims are the clients' too, so no engine gets a core that a client has.
+    """
+    folder = node_folder("cores")
+    with ExitStack() as stack:
+        taken: list[int] = []
+        for core in sorted(among):
+            if len(taken) < count and _claim(folder, core, stack):
+                taken.append(core)
+        if len(taken) < count:
+            stack.close()
+            taken = []
+        yield tuple(taken)
+
+
+def shared_out(cores: Sequence[int], replicas: int) -> tuple[tuple[int, ...], ...]:
+    """Each replica's share of the cores, neighbours together; none for any where they are fewer than the replicas."""
+    size = len(cores) // replicas
+    return tuple(tuple(cores[at * size : (at + 1) * size]) for at in range(replicas))
+
+
+def _claim(folder: Path, core: int, stack: ExitStack) -> bool:
+    """Hold a core for as long as the stack lives; one that another holds leaves nothing behind."""
+    with ExitStack() as attempt:
+        if attempt.enter_context(claimed(folder / str(core))):
+            stack.push(attempt.pop_all())
+            return True
+    return False

@@ -6,60 +6,44 @@ No Ray in here: the worker actor is a shell around ``evaluate``.
 from __future__ import annotations
 
 import json
-import secrets
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scoot_ray.cluster.account import account_of_load, account_of_search, limits_of, phases_of
 from scoot_ray.cluster.cores import client_core
-from scoot_ray.engine.diagnose import diagnose
+from scoot_ray.cluster.starting import Start
+from scoot_ray.cluster.task import Task
+from scoot_ray.engine.diagnose.stall import stalled
 from scoot_ray.engine.flags import merged
-from scoot_ray.engine.gpu_memory import used_mib, wait_freed
 from scoot_ray.engine.kinds import Kind
-from scoot_ray.engine.launch import TooFewGpus, device_slices, engine_spec
-from scoot_ray.engine.process import EngineProcess, GuardianError, free_port, pin
-from scoot_ray.engine.ready import StartFailed, read_log, wait_ready
+from scoot_ray.engine.launch import TooFewGpus
+from scoot_ray.engine.post_mortem import post_mortem
+from scoot_ray.engine.process import EngineProcess, GuardianError, pin
+from scoot_ray.engine.ready import StartFailed
 from scoot_ray.engine.server import answers, max_model_len, reset_prefix_cache, server_version
-from scoot_ray.engine.service import begin, end
+from scoot_ray.hopeless import watch
 from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.capacity.decision import Probe, Try, find
 from scoot_ray.load.capacity.probing import EVALUATION_PROBES, evaluation_search, judged, probe_rate
 from scoot_ray.load.client.target import Target
 from scoot_ray.load.errors import LoadError
-from scoot_ray.load.figures.goodput import Limit
 from scoot_ray.load.figures.records import record_to_json
 from scoot_ray.load.figures.runs import mean_of, with_per_gpu
+from scoot_ray.load.hooks import Hooks
 from scoot_ray.load.measure import Load, Measurement, run_replay
-from scoot_ray.load.replay import Hooks
 from scoot_ray.load.selection import Selection, fit
-from scoot_ray.load.trace import Trace
 from scoot_ray.load.warmup import MAX_WARMUP_S
-from scoot_ray.search import SLO, Config, Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
-from scoot_ray.serving import dialect_of, kind_of, options_of, served_name
-from scoot_ray.simulation import server_program
+from scoot_ray.search import Config, Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
+from scoot_ray.serving import dialect_of, kind_of, served_name
 from scoot_ray.study import MAX_RATE, Study
 
+STARTS = 3  # another engine's that is waited for, and two of our own where the first may be the cache's fault
 STOP_S = 60.0  # more than a guardian takes to end an engine that resists
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What every evaluation of a study shares. ``env`` holds secrets: it is handed on in memory, never written.
-
-    ``rate_slos``, where there are any, ask for the highest rate that holds them.
-    """
-
-    study: Study
-    trace: Trace
-    env: Mapping[str, str] = field(repr=False)
-    switches: tuple[str, ...] = ()
-    goodput: tuple[Limit, ...] = ()
-    rate_slos: tuple[SLO, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +57,17 @@ class Finished:
 class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours or the configuration's
     """Ends an evaluation with a reason."""
 
-    def __init__(self, kind: FailureKind, detail: str) -> None:
-        super().__init__(kind, detail)
-        self.outcome = Failed(kind, detail)
+    def __init__(self, kind: FailureKind, detail: str, ambiguous: bool = False) -> None:
+        super().__init__(kind, detail, ambiguous)
+        self.outcome = Failed(kind, detail, ambiguous)
 
 
 def deadline_s(study: Study, orders: int) -> float:
     """The longest that all phases of an evaluation together may take."""
     load_s = MAX_WARMUP_S + study.workload.duration_s + study.workload.request_timeout_s + 30.0
     loads = orders * (EVALUATION_PROBES if study.searches_rate else 1)
-    return study.engine.start_timeout_s + loads * load_s + study.workload.request_timeout_s + STOP_S
+    starts_s = STARTS * (study.engine.start_timeout_s + STOP_S)
+    return starts_s + loads * load_s + study.workload.request_timeout_s + STOP_S
 
 
 def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: Callable[[str], None]) -> Finished:
@@ -97,7 +82,7 @@ def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: C
         except _Failure as failure:
             outcome = failure.outcome
         except StartFailed as failure:
-            outcome = Failed(failure.kind, evaluation.masked(failure.detail))
+            outcome = Failed(failure.kind, evaluation.masked(failure.detail), failure.diagnosis.ambiguous)
         except TooFewGpus as error:
             outcome = Failed(FailureKind.REJECTED, str(error))
         except (GuardianError, LoadError, OSError) as error:
@@ -111,6 +96,7 @@ class _Evaluation:
     def __init__(self, task: Task, trial: Trial, scratch: Path, enter: Callable[[str], None]) -> None:
         self._task, self._trial, self._scratch, self._enter = task, trial, scratch, enter
         self._circumstances: dict[str, object] = {}
+        self._watch = watch(task.rule, trial)
         self.timings: dict[str, float] = {}
 
     @property
@@ -122,18 +108,13 @@ class _Evaluation:
         return merged(self._task.study.engine.args, self._trial.config)
 
     def run(self, gpus: Sequence[str]) -> Outcome:
-        before_mib = used_mib(gpus)
-        study = self._task.study
-        devices = [str(number) for number in range(study.gpus)] if study.engine.simulated else gpus
-        with ExitStack() as stack:
-            core = stack.enter_context(client_core())
-            # Undone last, when the engines have stopped: the next ones may not meet their memory.
-            stack.callback(wait_freed, gpus, before_mib)
-            stack.callback(self._enter, "freeing GPU memory")
-            engines = [stack.enter_context(self._stopping(engine)) for engine in self._start(devices)]
-            self._wait_ready(engines)
-            core.settle([pid for engine in engines for pid in engine.pids], pin)
+        start = Start(self._task, self._trial, self._scratch, self._enter, self._timed, self._circumstances)
+        with client_core() as core, start.engines(gpus, core) as engines:
+            self._note(engines)
+            core.settle([] if self._task.study.resources.pin else [pid for one in engines for pid in one.pids], pin)
             runs = [self._measure(engines, order, first=at == 0) for at, order in enumerate(self._trial.orders)]
+        if self._watch is not None and self._watch.lost is not None:
+            return self._watch.lost
         return Measured(mean_of(runs), tuple(runs))
 
     def files(self) -> dict[str, bytes]:
@@ -146,34 +127,8 @@ class _Evaluation:
         }
         return {name: self._masked(content) for name, content in kept.items()}
 
-    def _start(self, devices: Sequence[str]) -> Iterator[EngineProcess]:
-        engine = self._task.study.engine
-        options = options_of(self._task.study, self._task.env, self._task.switches)
-        api_key = secrets.token_urlsafe(24)
-        slices = device_slices(devices, {**engine.args, **self._trial.config}, self._kind)
-        self._enter("starting the engine")
-        for replica, own in enumerate(slices):
-            folder = self._scratch if len(slices) == 1 else self._scratch / f"replica-{replica}"
-            folder.mkdir(exist_ok=True)
-            if engine.simulated:
-                seed = (self._task.study.seed * 1_000 + self._trial.id) * 16 + replica
-                options = replace(options, program=server_program(self._task.study, len(own), seed))
-            yield begin(engine_spec(options, self._trial.config, folder, free_port(), own, api_key))
-
-    @contextmanager
-    def _stopping(self, engine: EngineProcess) -> Iterator[EngineProcess]:
-        try:
-            yield engine
-        finally:
-            self._enter("stopping the engine")
-            with self._timed("stop_s"):
-                end(engine)
-
-    def _wait_ready(self, engines: Sequence[EngineProcess]) -> None:
-        ends_s = time.monotonic() + self._task.study.engine.start_timeout_s
-        with self._timed("start_s"):
-            for engine in engines:
-                wait_ready(engine, max(0.0, ends_s - time.monotonic()), self._trial.config)
+    def _note(self, engines: Sequence[EngineProcess]) -> None:
+        """What the engine says of itself."""
         first = engines[0].spec
         self._circumstances["engine_version"] = server_version(first.base_url, self._kind.version)
         # TensorRT-LLM does not say: then what it was told counts.
@@ -193,10 +148,16 @@ class _Evaluation:
             raise
 
     def _replay(self, engines: Sequence[EngineProcess], order: int) -> Metrics:
-        measurement = run_replay(self._target(engines), self._load(order), self._hooks(engines, f"order {order}"))
+        hooks = self._hooks(engines, f"order {order}")
+        if self._watch is not None:
+            hooks = replace(hooks, hopeless=self._watch.hopeless, goodput=self._task.goodput)
+        measurement = run_replay(self._target(engines), self._load(order), hooks)
         self._account(measurement, order, len(engines))
         self._check_alive(engines)
-        _check_believable(measurement)
+        _check_sent_in_time(measurement)
+        if self._watch is not None and self._watch.lost is not None:
+            return {}
+        _check_any_succeeded(measurement)
         metrics = {**measurement.metrics, **self._max_rate(engines, order, measurement)}
         return with_per_gpu(metrics, self._task.study.gpus)
 
@@ -289,9 +250,9 @@ class _Evaluation:
             code = engine.poll()
             if code is None and answers(engine.spec.health_url):
                 continue
-            found = diagnose(code, read_log(engine.spec.log_path), "load", self._trial.config)
+            found = post_mortem(engine, "load", self._trial.config)
             if code is not None or found.kind is not FailureKind.STALLED:
-                raise _Failure(found.kind, self.masked(found.evidence))
+                raise _Failure(found.kind, self.masked(found.evidence), found.ambiguous)
 
     def masked(self, text: str) -> str:
         """The text without the value of any secret."""
@@ -315,12 +276,18 @@ class _Evaluation:
             self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - began_s
 
 
-def _check_believable(measurement: Measurement) -> None:
-    """A load that was sent late is no measurement; one without a single success is a stall."""
+def _check_sent_in_time(measurement: Measurement) -> None:
+    """A load that was sent late is no measurement."""
     audit = measurement.replay.audit
     if not audit.valid:
         raise _Failure(FailureKind.CLIENT_LAGGED, "; ".join(audit.reasons))
+
+
+def _check_any_succeeded(measurement: Measurement) -> None:
+    """A load without a single success is a stall."""
     if not measurement.metrics.get("completed"):
         errors = Counter(record.error for record in measurement.replay.records if record.error)
         reason = ", ".join(f"{count} × {error}" for error, count in errors.most_common(3))
-        raise _Failure(FailureKind.STALLED, f"no request succeeded: {reason}")
+        samples = [sample.values for sample in measurement.server.samples]
+        found = stalled(samples)
+        raise _Failure(found.kind, f"{found.evidence}: {reason}", found.ambiguous)

@@ -21,8 +21,9 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from scoot_ray.cluster.activity import Activity
-from scoot_ray.cluster.evaluation import Finished, Task, deadline_s
+from scoot_ray.cluster.evaluation import Finished, deadline_s
 from scoot_ray.cluster.placement import reserve
+from scoot_ray.cluster.task import Task
 from scoot_ray.cluster.worker import Worker
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed, FailureKind, Observation, Trial

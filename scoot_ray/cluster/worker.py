@@ -7,7 +7,8 @@ import socket
 
 import ray
 
-from scoot_ray.cluster.evaluation import Finished, Task, evaluate
+from scoot_ray.cluster.evaluation import Finished, evaluate
+from scoot_ray.cluster.task import Task
 from scoot_ray.search import Trial
 
 

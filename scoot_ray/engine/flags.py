@@ -48,10 +48,10 @@ def to_flags(config: Config, switches: Collection[str] = ()) -> tuple[str, ...]:
     """Return the arguments that ask for ``config``, in its order.
 
     Booleans become ``--x`` or ``--no-x``. The engine's ``switches`` know no ``--no-x`` (every boolean of the 0.4 era,
-    a few later ones): they are left out when false.
+    a few later ones): they are left out when false, or become ``--x=False`` where the switch is named ``x=``.
     """
-    off_by_omission = {canonical(name) for name in switches}
-    return tuple(word for name, value in config.items() for word in _words(canonical(name), value, off_by_omission))
+    without_no = {canonical(name) for name in switches}
+    return tuple(word for name, value in config.items() for word in _words(canonical(name), value, without_no))
 
 
 def parse_flags(command: str | Sequence[str]) -> dict[str, Value]:
@@ -90,13 +90,15 @@ def merged(args: Config, config: Config) -> dict[str, Value]:
     return {canonical(name): value for part in (args, config) for name, value in part.items()}
 
 
-def _words(name: str, value: Value, off_by_omission: Collection[str]) -> tuple[str, ...]:
+def _words(name: str, value: Value, without_no: Collection[str]) -> tuple[str, ...]:
     """Return the one or two words that set one parameter."""
     flag = name.replace("_", "-")
     if value is True:
         return (f"--{flag}",)
     if value is False:
-        return () if name in off_by_omission else (f"--no-{flag}",)
+        if f"{name}=" in without_no:
+            return (f"--{flag}=False",)
+        return () if name in without_no else (f"--no-{flag}",)
     text = str(value)
     if text.startswith("-") or not text:
         return (f"--{flag}={text}",)  # as a word of its own it would be taken for the next flag

@@ -1,8 +1,8 @@
 """Starts one engine, outlives whoever asked for it, and leaves no process behind. A script of its own, stdlib only.
 
 Run as ``python -I -S guardian.py``. Standard input is the control pipe: its first line is the order as JSON
-(``argv``, ``env``, ``cwd``, ``log``, ``grace_s``), a later line ``stop GRACE_S`` ends the engine, and so does the end
-of the pipe, which is what the starter's death looks like. Standard output is the status pipe, JSON lines
+(``argv``, ``env``, ``cwd``, ``log``, ``grace_s``, ``cores``), a later line ``stop GRACE_S`` ends the engine, and so
+does the end of the pipe, which is what the starter's death looks like. Standard output is the status pipe, JSON lines
 ``{"guardian": pid}``, ``{"engine": pid}``, ``{"exit": code}``; it closes when every process is gone.
 
 Why so much: an engine started the plain way outlives a killed Ray worker, and its children outlive *it*. Here the
@@ -29,12 +29,15 @@ CANNOT_EXECUTE = 127
 class Order:
     """What to start: the first line of the control pipe. Importing ``dataclasses`` would double the time to start."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], cwd: str, log: str, grace_s: float) -> None:
+    def __init__(
+        self, argv: list[str], env: dict[str, str], cwd: str, log: str, grace_s: float, cores: list[int]
+    ) -> None:
         self.argv = argv
         self.env = env
         self.cwd = cwd
         self.log = log
         self.grace_s = grace_s
+        self.cores = cores
 
 
 def main() -> None:
@@ -113,6 +116,8 @@ def become(order: Order, guardian: int) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
+    if order.cores:
+        os.sched_setaffinity(0, order.cores)
     os.chdir(order.cwd)
     os.execvpe(order.argv[0], order.argv, order.env)  # noqa: S606 - no shell is wanted
 

@@ -17,8 +17,8 @@ from scoot_ray.engine.process import EngineSpec
 from scoot_ray.search.trial import Config
 
 _HOST = "127.0.0.1"
-# Ray gives its workers one OpenMP thread; our Python path and home would make the engine import from ours.
-_OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OMP_NUM_THREADS", "VLLM_API_KEY", "VLLM_PORT")
+# Ray gives its workers one OpenMP thread and a debugger; our Python path and home would make the engine import ours.
+_OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OMP_NUM_THREADS", "PYTHONBREAKPOINT", "VLLM_API_KEY", "VLLM_PORT")
 
 
 class TooFewGpus(ValueError):  # noqa: N818 - says what is wrong
@@ -51,11 +51,13 @@ def engine_spec(
     port: int,
     gpus: Sequence[str] = (),
     api_key: str | None = None,
+    cores: Sequence[int] = (),
 ) -> EngineSpec:
     """Return how to start one server for ``config``, listening on loopback only, with a fresh API key if it takes one.
 
-    ``folder`` receives ``engine.log`` and is the working directory; ``gpus`` are the device ids it may use. Replicas of
-    one service share one ``api_key``. Files that belong to the command are written.
+    ``folder`` receives ``engine.log`` and is the working directory; ``gpus`` are the device ids it may use, ``cores``
+    the CPU cores (none: as this process). Replicas of one service share one ``api_key``. Files that belong to the
+    command are written.
     """
     kind, outside = KINDS[options.kind], options.outside
     started = start_of(options, config, port, folder)
@@ -75,6 +77,7 @@ def engine_spec(
         ready_url=placed(outside.ready_url, started),
         stop_argv=tuple(kind.command(replace(started, program=outside.stop_command))) if outside.stop_command else (),
         external=kind is EXTERNAL,
+        cores=tuple(cores),
     )
 
 

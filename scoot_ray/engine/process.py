@@ -17,6 +17,8 @@ from typing import IO, Self
 
 import psutil
 
+from scoot_ray.engine.kernel import mark
+
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 _REPORT_S = 30.0  # the guardian reports in a tenth of a second; a swamped machine gets its time
 _SWEEP_S = 30.0  # the guardian's own limits after the grace, and a little
@@ -26,8 +28,9 @@ _SWEEP_S = 30.0  # the guardian's own limits after the grace, and a little
 class EngineSpec:
     """One server to start: its command, the whole of its environment, and where it will listen.
 
-    ``env`` and ``api_key`` hold secrets and stay out of ``repr``. An ``external`` one may serve elsewhere, from sockets
-    that are not its processes', and be ended by a command of its own.
+    ``cores`` are the CPU cores it keeps to from the first moment, none for those of this process. ``env`` and
+    ``api_key`` hold secrets and stay out of ``repr``. An ``external`` one may serve elsewhere, from sockets that are
+    not its processes', and be ended by a command of its own.
     """
 
     argv: tuple[str, ...]
@@ -42,6 +45,7 @@ class EngineSpec:
     ready_url: str | None = None
     stop_argv: tuple[str, ...] = ()
     external: bool = False
+    cores: tuple[int, ...] = ()
 
     @property
     def base_url(self) -> str:
@@ -63,6 +67,7 @@ class EngineProcess:
 
     def __init__(self, spec: EngineSpec, starter: subprocess.Popen[bytes]) -> None:
         self.spec = spec
+        self.marked = mark()
         self._starter = starter
         self._control, self._status = _pipes(starter)
         self._reports: dict[str, int] = {}
@@ -185,6 +190,7 @@ def start(spec: EngineSpec, grace_s: float = 5.0) -> EngineProcess:
                 "cwd": str(spec.cwd),
                 "log": str(spec.log_path.absolute()),
                 "grace_s": grace_s,
+                "cores": spec.cores,
             }
         )
     except GuardianError:

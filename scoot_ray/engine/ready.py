@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
 
 from scoot_ray.engine.diagnose import Diagnosis, diagnose
+from scoot_ray.engine.post_mortem import log_lines, post_mortem
 from scoot_ray.engine.process import EngineProcess
 from scoot_ray.engine.server import answers
+from scoot_ray.engine.signs import Signs
 from scoot_ray.search.trial import Config, FailureKind
 
 _POLL_S = 0.25
 _LOG_BYTES = 1_000_000
 _LISTENING = "0A"
+_HUNG = 1
+"""The exit code that a dead engine would have had, if its process had ended."""
 
 
 class StartFailed(Exception):  # noqa: N818 - says what happened, as FailureKind does
@@ -47,26 +53,39 @@ class Listener(Enum):
     FOREIGN = auto()
 
 
-def wait_ready(process: EngineProcess, deadline_s: float, config: Config | None = None) -> float:
+def wait_ready(
+    process: EngineProcess,
+    deadline_s: float,
+    config: Config | None = None,
+    silence_s: float = math.inf,
+    cache: Path | None = None,
+) -> float:
     """Wait until the engine says that it is healthy, from a socket of its own; return the seconds that took.
 
+    It may take ``deadline_s`` in all, and be silent for ``silence_s``: a line of the log, or a new entry in ``cache``,
+    is a sign that it gets on. One that has said that it is dead is not waited for, though its process may hang.
     ``config`` lets the diagnosis name the parameters involved. The engine is left running whatever happens.
 
     Raises:
-        StartFailed: where the engine exits, another server has its port, or ``deadline_s`` passes (START_TIMEOUT).
+        StartFailed: where the engine exits or dies, another server has its port, or its time is over (START_TIMEOUT).
     """
-    began = time.monotonic()
+    began_s, signs = time.monotonic(), Signs(process.spec.log_path, cache)
     while True:
-        if (code := process.poll()) is not None:
-            raise StartFailed(diagnose(code, read_log(process.spec.log_path), "start", config))
+        if process.poll() is not None:
+            raise StartFailed(post_mortem(process, "start", config))
         listener = _listener(process)
         # Looked at twice: a process of ours may have begun to listen after its siblings were counted.
         if listener is Listener.FOREIGN and _listener(process) is Listener.FOREIGN:
             raise StartFailed(_taken(process.spec.port))
         if listener is Listener.OURS and answers(process.spec.health_url):
-            return time.monotonic() - began
-        if time.monotonic() - began > deadline_s:
-            raise StartFailed(diagnose(None, read_log(process.spec.log_path), "start", config))
+            return time.monotonic() - began_s
+        signs.look()
+        if signs.is_dead:
+            raise StartFailed(diagnose(_HUNG, log_lines(process.spec.log_path), "start", config))
+        if time.monotonic() - began_s > deadline_s:
+            raise StartFailed(_late(process, config, f"not ready after {deadline_s:.0f} s"))
+        if signs.silent_s > silence_s:
+            raise StartFailed(_late(process, config, f"no sign of progress for {silence_s:.0f} s"))
         time.sleep(_POLL_S)
 
 
@@ -122,6 +141,14 @@ def _inodes_of(pids: Iterable[int]) -> set[str]:
             with contextlib.suppress(OSError):  # it has just been closed
                 inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
     return inodes
+
+
+def _late(process: EngineProcess, config: Config | None, how: str) -> Diagnosis:
+    """What the log says of an engine that is given up, or else what it was given up for."""
+    found = post_mortem(process, "start", config)
+    if found.kind is not FailureKind.START_TIMEOUT:
+        return found
+    return replace(found, evidence=f"{how}; {found.evidence}")
 
 
 def _taken(port: int) -> Diagnosis:

@@ -26,7 +26,7 @@ class _Offer:
 _SGLANG_RULES = {"tp_size * dp_size <= gpus": {"tp_size", "dp_size"}}
 _TENSORRT_LLM_RULES = {
     "max_num_tokens >= max_batch_size": {"max_num_tokens", "max_batch_size"},
-    "enable_chunked_prefill or max_num_tokens >= max_model_len": {"enable_chunked_prefill", "max_num_tokens"},
+    "enable_chunked_prefill or max_num_tokens >= max_seq_len": {"enable_chunked_prefill", "max_num_tokens"},
     "tp_size * pp_size <= gpus": {"tp_size", "pp_size"},
 }
 

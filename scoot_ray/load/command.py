@@ -22,9 +22,10 @@ from scoot_ray.load.figures.progress import progress_on
 from scoot_ray.load.figures.tables import show
 from scoot_ray.load.fleet import Processes
 from scoot_ray.load.formats import read_trace
+from scoot_ray.load.hooks import Hooks
 from scoot_ray.load.measure import Load, run_replay
 from scoot_ray.load.plan import Endpoint, Sessions
-from scoot_ray.load.replay import DRAIN_S, Hooks
+from scoot_ray.load.replay import DRAIN_S
 from scoot_ray.load.selection import Selection, TooLong, fit, window
 from scoot_ray.load.warmup import Warmup
 

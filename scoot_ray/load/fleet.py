@@ -24,8 +24,11 @@ import aiohttp
 from scoot_ray.load.audit import audit
 from scoot_ray.load.client.target import Target
 from scoot_ray.load.errors import LoadError
+from scoot_ray.load.figures.goodput import Limit
+from scoot_ray.load.figures.standing import Standing, together
+from scoot_ray.load.hooks import HOPELESS, NO_HOOKS, TICK_S, Hooks, Progress
 from scoot_ray.load.plan import ScheduledCall
-from scoot_ray.load.replay import NO_HOOKS, TICK_S, Hooks, Progress, ReplayResult, replay
+from scoot_ray.load.replay import ReplayResult, replay
 
 Processes: TypeAlias = int | Literal["auto"]
 
@@ -41,11 +44,13 @@ _HEAD = struct.Struct("!Q")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one member replays."""
+    """What one member replays; where it is ``watched``, it also tells where it stands."""
 
     target: Target
     plan: tuple[ScheduledCall, ...]
     drain_s: float
+    goodput: tuple[Limit, ...] = ()
+    watched: bool = False
 
 
 def processes_for(plan: Sequence[ScheduledCall], span_s: float, cores: int) -> int:
@@ -87,7 +92,7 @@ async def replay_together(
     hands = deal(plan, wanted)
     if len(hands) == 1:
         return await replay(target, plan, hooks=hooks, drain_s=drain_s, session=session)
-    jobs = [Job(target, hand, drain_s) for hand in hands]
+    jobs = [Job(target, hand, drain_s, hooks.goodput, hooks.hopeless is not None) for hand in hands]
     last_s = max(item.at_s for item in plan)
     deadline_s = time.monotonic() + READY_S + last_s + drain_s + target.timeout_s + _MARGIN_S
     async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline_s - time.monotonic()):
@@ -101,6 +106,7 @@ class _Member:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.progress = Progress(0, 0, 0, 0, 0.0)
+        self.standing: Standing | None = None
         self.result: ReplayResult | None = None
 
     async def say(self, message: object) -> None:
@@ -127,6 +133,8 @@ class _Member:
             message = await self.hear()
             if isinstance(message, Progress):
                 self.progress = message
+            elif isinstance(message, Standing):
+                self.standing = message
             else:
                 self.result = message
 
@@ -173,7 +181,7 @@ async def _conduct(members: Sequence[_Member], plan: Sequence[ScheduledCall], ho
             for task in following:
                 if task.done():
                     task.result()
-            reason = hooks.reason_to_end()
+            reason = hooks.reason_to_end() or _hopeless(members, hooks)
             if reason is not None and not told:
                 told = True
                 for member in members:
@@ -186,6 +194,16 @@ async def _conduct(members: Sequence[_Member], plan: Sequence[ScheduledCall], ho
             task.cancel()
     _tell(members, len(plan), start_s, hooks)
     return _merged([member.result for member in members if member.result is not None])
+
+
+def _hopeless(members: Sequence[_Member], hooks: Hooks) -> str | None:
+    """Ask once each time that all members have told anew where they stand."""
+    standings = [member.standing for member in members if member.standing is not None]
+    if hooks.hopeless is None or len(standings) < len(members):
+        return None
+    for member in members:
+        member.standing = None
+    return HOPELESS if hooks.hopeless(together(standings)) else None
 
 
 def _tell(members: Sequence[_Member], planned: int, start_s: float, hooks: Hooks) -> None:

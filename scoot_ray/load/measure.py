@@ -19,9 +19,10 @@ from scoot_ray.load.figures.metrics import metrics_of
 from scoot_ray.load.figures.prefixes import shareable_prefix
 from scoot_ray.load.figures.server_metrics import ServerWatch
 from scoot_ray.load.fleet import Processes, replay_together
+from scoot_ray.load.hooks import NO_HOOKS, Hooks
 from scoot_ray.load.plan import CallMaker, Endpoint, ScheduledCall, Sessions, make_plan
 from scoot_ray.load.prompts import TokenPrompts
-from scoot_ray.load.replay import DRAIN_S, NO_HOOKS, Hooks, ReplayResult
+from scoot_ray.load.replay import DRAIN_S, ReplayResult
 from scoot_ray.load.trace import Request
 from scoot_ray.load.vocabulary import Vocabulary, learn_vocabulary
 from scoot_ray.load.warmup import Warmup, WarmupReport, warm_up

@@ -12,8 +12,10 @@ import threading
 from typing import Any, BinaryIO
 
 from scoot_ray.load.client.loop import PreciseEventLoop
+from scoot_ray.load.figures.standing import Standing
 from scoot_ray.load.fleet import Job, encoded
-from scoot_ray.load.replay import ENGINE_DIED, Hooks, ReplayResult, replay
+from scoot_ray.load.hooks import ENGINE_DIED, Hooks
+from scoot_ray.load.replay import ReplayResult, replay
 
 _HEAD = struct.Struct("!Q")
 
@@ -43,13 +45,20 @@ class _Line:
         while True:
             self._reason = self.hear()
 
-    def hooks(self) -> Hooks:
+    def hooks(self, job: Job) -> Hooks:
         """Pass the parent's reason to end to the replay, and its progress to the parent."""
         return Hooks(
             stop=lambda: self._reason is not None and self._reason != ENGINE_DIED,
             engine_alive=lambda: self._reason != ENGINE_DIED,
             on_progress=self.say,
+            hopeless=self._tell_standing if job.watched else None,
+            goodput=job.goodput,
         )
+
+    def _tell_standing(self, standing: Standing) -> bool:
+        """The parent alone sees all members, and so decides."""
+        self.say(standing)
+        return False
 
 
 def main() -> None:
@@ -62,7 +71,7 @@ def main() -> None:
     line.say("ready")
     start_s: float = line.hear()
     threading.Thread(target=line.listen, daemon=True).start()
-    line.say(_run(job, start_s, line.hooks()))
+    line.say(_run(job, start_s, line.hooks(job)))
 
 
 def _run(job: Job, start_s: float, hooks: Hooks) -> ReplayResult:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -28,11 +28,10 @@ from scoot_ray.load.client.loop import (
 )
 from scoot_ray.load.client.target import Target, connections_opened, open_session
 from scoot_ray.load.figures.metrics import current_latencies_ms
+from scoot_ray.load.hooks import NO_HOOKS, TICK_S, Hooks, Progress
+from scoot_ray.load.lookout import Lookout
 from scoot_ray.load.plan import ScheduledCall
 from scoot_ray.load.trace import CANCELLED, RequestRecord
-
-TICK_S = 0.1
-"""How often a stop, the engine's life and the drain's deadline are looked at."""
 
 RECENT = 32
 """Successes that the latencies shown meanwhile are taken from."""
@@ -42,57 +41,16 @@ CATCH_UP_S = 1.0
 DRAIN_S = 120.0
 _LEAD_S = 0.05  # between the start and the first moment anything can be due
 
-STOPPED = "stopped"
-ENGINE_DIED = "engine_died"
 DRAIN = "drain"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a replay is. What the user cancelled is neither completed nor failed.
-
-    ``ttft_ms`` and ``tpot_ms`` are medians over the last few successes, None without any.
-    """
-
-    planned: int
-    sent: int
-    completed: int
-    failed: int
-    elapsed_s: float
-    ttft_ms: float | None = None
-    tpot_ms: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What the caller may say and hear meanwhile. All are called in the replay's thread and must return at once.
-
-    ``stop`` returning True, or ``engine_alive`` returning False, ends the replay within a tick.
-    """
-
-    stop: Callable[[], bool] | None = None
-    engine_alive: Callable[[], bool] | None = None
-    on_progress: Callable[[Progress], None] | None = None
-
-    def reason_to_end(self) -> str | None:
-        """Say why the replay should end now, if it should."""
-        if self.stop is not None and self.stop():
-            return STOPPED
-        if self.engine_alive is not None and not self.engine_alive():
-            return ENGINE_DIED
-        return None
-
-
-NO_HOOKS = Hooks()
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
     """One record for each call of the plan, in its order, and how well they were sent.
 
-    ``ended_early`` is ``stopped`` or ``engine_died``; requests then under way fail with it, and those not yet sent
-    have no ``sent_s``. ``vitals`` has one entry for each client process. ``load_s`` runs from the start to the
-    last sending, ``drain_s`` from there to the end.
+    ``ended_early`` is ``stopped``, ``engine_died`` or ``hopeless``; requests then under way fail with it, and those not
+    yet sent have no ``sent_s``. ``vitals`` has one entry for each client process. ``load_s`` runs from the start to
+    the last sending, ``drain_s`` from there to the end.
     """
 
     records: tuple[RequestRecord, ...]
@@ -162,6 +120,7 @@ class _Flight:
         self._plan = plan
         self._session = session
         self._hooks = hooks
+        self._lookout = Lookout(plan, hooks)
         self._clock = running_clock()
         self._start_s = 0.0
         self._sending = True
@@ -181,10 +140,10 @@ class _Flight:
 
     async def fly(self, tasks: asyncio.TaskGroup, start_s: float, drain_s: float) -> None:
         """Send all and wait for all, looking up at every tick."""
-        self._start_s = start_s
+        self._start_s = self._lookout.start_s = start_s
         sender = tasks.create_task(self._send_all(tasks))
         while not await self._over_within(TICK_S):
-            reason = self._hooks.reason_to_end()
+            reason = self._hooks.reason_to_end() or self._lookout.reason_to_end(self._in_flight)
             if reason is not None and self.ended_early is None:
                 self.ended_early = reason
                 sender.cancel()
@@ -240,6 +199,7 @@ class _Flight:
     async def _land(self, index: int, exchange: Exchange, replica: int) -> None:
         record = await exchange.run(self._session)
         self._landed[index] = record
+        self._lookout.ended(record)
         self._failed += record.error is not None and record.error != CANCELLED
         self._cancelled += record.error == CANCELLED
         if record.error is None:

@@ -20,9 +20,9 @@ from scoot_ray.load.client.exchange import Exchange
 from scoot_ray.load.client.loop import running_clock, task_group
 from scoot_ray.load.client.target import Target
 from scoot_ray.load.errors import LoadError
+from scoot_ray.load.hooks import NO_HOOKS, TICK_S, Hooks
 from scoot_ray.load.plan import CallMaker, ScheduledCall
 from scoot_ray.load.prompts import warmup_stand_in
-from scoot_ray.load.replay import NO_HOOKS, TICK_S, Hooks
 from scoot_ray.load.trace import Request, RequestRecord
 
 Warmup: TypeAlias = int | Literal["auto"]

@@ -65,7 +65,7 @@ class LiveDisplay:
 
     def _render(self) -> RenderableType:
         total = expected_trials(self._resolved)
-        done = len(self._log.observations)
+        done = len(self._log.searched) + len(self._log.confirmed)
         left = remaining_s(self._resolved, self._log)
         slots = Table.grid(padding=(0, 2))
         for activity in self._activities():
@@ -132,8 +132,9 @@ class PlainLines:
 def describe(seen: Observation, resolved: Resolved) -> str:
     """One finished evaluation in one line."""
     took = f"{seen.held_s:.0f} s" if seen.timings else ""
+    started = f"start {seen.timings['start_s']:.0f} s  " if "start_s" in seen.timings else ""
     simulated = "simulated  " if resolved.study.engine.in_virtual_time else ""
-    head = f"trial {seen.trial.id:>3}  {seen.trial.origin.value:<12} {took:>6}  {simulated}"
+    head = f"trial {seen.trial.id:>3}  {seen.trial.origin.value:<12} {took:>6}  {started}{simulated}"
     match seen.outcome:
         case Measured(metrics=metrics):
             wanted = [objective.metric for objective in resolved.problem.objectives]

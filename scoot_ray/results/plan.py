@@ -21,8 +21,18 @@ def plan_document(resolved: Resolved) -> dict[str, Any]:
         "study": resolved.study.model_dump(mode="json", exclude_none=True),
         "requests_in_trace": len(resolved.trace.requests),
         "estimate": asdict(_estimate(resolved)),
+        "known": _known(resolved),
         "warnings": list(resolved.warnings),
     }
+
+
+def _known(resolved: Resolved) -> dict[str, Any]:
+    """What the engine's own rules say of the space, and the default's sum of memory."""
+    checked = resolved.checked
+    if checked is None:
+        return {}
+    rules = [asdict(one) for one in checked.known if one.verdict != "always"]
+    return {"rules": rules, "memory": checked.memory, "not_checked": list(checked.notes)}
 
 
 def print_plan(console: Console, resolved: Resolved) -> None:
@@ -34,6 +44,7 @@ def print_plan(console: Console, resolved: Resolved) -> None:
     requests = f"{document['requests_in_trace']} requests in the trace"
     minutes = f"about {max(1.0, cost.time_s / 60):.0f} minutes"
     console.print(f"{requests}; at most {cost.engine_starts} {_starts(resolved)}, {minutes}{gpu}")
+    _print_known(console, resolved)
     for past in resolved.pasts:
         console.print(
             f"warm start: {past.name}: {len(past.observations)} observations, similarity {past.similarity:.2f}; "
@@ -41,6 +52,19 @@ def print_plan(console: Console, resolved: Resolved) -> None:
         )
     for warning in resolved.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def _print_known(console: Console, resolved: Resolved) -> None:
+    checked = resolved.checked
+    if checked is None:
+        return
+    for text in checked.added:
+        why = next((f": {one.reason} ({one.source})" for one in checked.known if one.text == text), "")
+        console.print(Text(f"known from the engine: {text}{why}"))
+    if checked.memory is not None:
+        console.print(Text(f"memory of the default: {checked.memory}"))
+    for note in checked.notes:
+        console.print(Text(f"not checked: {note}"))
 
 
 def _starts(resolved: Resolved) -> str:

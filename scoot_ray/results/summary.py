@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from scoot_ray.engine.flags import merged
-from scoot_ray.engine.launch import replicas, start_of
+from scoot_ray.engine.launch import replicas
+from scoot_ray.inference import mean_interval
+from scoot_ray.journal import bounds_to_json
 from scoot_ray.log import Log
 from scoot_ray.optimizer import stopped_early
 from scoot_ray.resolve import Resolved
+from scoot_ray.results.served import command_in, files_in
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
-from scoot_ray.serving import kind_of, options_of
-from scoot_ray.verdict import Change, Standing, Verdict, standings, survivors, verdict
+from scoot_ray.serving import kind_of
+from scoot_ray.standing import Standing, standings, survivors
+from scoot_ray.verdict import Change, Verdict, verdict
 
-_PORT = 8000  # in the command of an external service, which has to name one
 _SATURATED = 0.98  # a service that keeps up with this share of the offered rate leaves nothing to gain
 
 
 def summarise(
-    resolved: Resolved, log: Log, complete: bool, reason: str, circumstances: Mapping[str, Any]
+    resolved: Resolved,
+    log: Log,
+    complete: bool,
+    reason: str,
+    circumstances: Mapping[str, Any],
+    of_trial: Callable[[int], Mapping[str, Any]] = lambda _: {},
 ) -> dict[str, Any]:
     """Everything a reader of the result needs; metrics keep their units in their names.
+
+    ``of_trial`` gives the circumstances of one trial, where the confirmation's intervals over requests are.
 
     ``recommended`` is the configuration to use: the confirmed winner where it beats what runs today, else what runs
     today. Without a confirmation it is the best of the search, marked ``confirmed: false``.
@@ -43,11 +52,17 @@ def summarise(
         "complete": complete,
         "reason": f"stopped early: {early}" if early else reason,
         "engine": {name: circumstances.get(name) for name in ("engine_version", "max_model_len", "replicas")},
+        "serving": _serving(resolved),
         "trace": {
             "source": resolved.trace.source,
             "sha256": resolved.trace.sha256,
             "requests": len(resolved.trace.requests),
             "too_long": {name: circumstances.get(name) for name in ("dropped", "clipped")},
+        },
+        "load": {
+            "process": study.workload.arrivals.process,
+            **study.workload.arrivals.model_dump(mode="json", exclude_defaults=True),
+            "duration_s": study.workload.duration_s,
         },
         "warnings": _warnings(resolved, log),
         "objectives": [{"metric": one.metric, "direction": one.direction} for one in problem.objectives],
@@ -58,12 +73,18 @@ def summarise(
             for past in resolved.pasts
         ],
         "outcomes": _outcomes(log),
+        "phases_s": _phases_s(log),
+        "cost": {
+            "held_s": log.held_s,
+            "gpu_hours": log.held_s * study.gpus / 3600,
+            "confirmation_runs": sum(len(seen.trial.orders) for seen in log.confirmed),
+        },
         "pof_threshold": threshold(log.searched),
         "default": _named(log, Origin.DEFAULT),
         "baseline": _named(log, Origin.BASELINE),
         "observations": [_observation(seen) for seen in log.searched],
         "front": [_observation(seen) for seen in best],
-        "confirmation": [_standing(one) for one in found],
+        "confirmation": [_standing(one, log, of_trial) for one in found],
         "verdict": _verdict(decided),
         "sentence": ("Simulated: " if study.engine.simulated else "") + sentence(decided, found),
         "recommended": _recommended(resolved, decided, found, best),
@@ -101,10 +122,14 @@ def _undecided(found: Sequence[Standing]) -> str:
 
 
 def _changes_text(changes: Sequence[Change]) -> str:
-    return ", ".join(
-        f"{change.metric} {change.relative:+.0%}" + (" (within the noise)" if change.certain == "no" else "")
-        for change in changes
-    )
+    return ", ".join(_change_text(change) for change in changes)
+
+
+def _change_text(change: Change) -> str:
+    figure = f"{change.metric} {change.relative:+.0%}"
+    if change.low is not None and change.high is not None:
+        figure += f" ({change.low:+.0%} to {change.high:+.0%})"
+    return figure + (", within the noise" if change.certain == "no" else "")
 
 
 def _warnings(resolved: Resolved, log: Log) -> list[str]:
@@ -131,6 +156,14 @@ def _outcomes(log: Log) -> dict[str, Any]:
     }
 
 
+def _phases_s(log: Log) -> dict[str, float]:
+    """Seconds of each phase over all evaluations that count: what starting engines costs, apart from the loads."""
+    total: Counter[str] = Counter()
+    for seen in log.observations:
+        total.update(seen.timings)
+    return dict(total)
+
+
 def _named(log: Log, origin: Origin) -> dict[str, Any] | None:
     return next((_observation(seen) for seen in log.searched if seen.trial.origin is origin), None)
 
@@ -142,19 +175,38 @@ def _observation(seen: Observation) -> dict[str, Any]:
         case Measured(metrics=metrics):
             return {**document, "metrics": dict(metrics)}
         case Bounded(bounds=bounds, reason=reason):
-            return {**document, "bounds": {name: list(pair) for name, pair in bounds.items()}, "reason": reason}
+            return {**document, "bounds": bounds_to_json(bounds), "reason": reason}
         case Failed(kind=kind, detail=detail):
             return {**document, "failed": kind.value, "detail": detail}
 
 
-def _standing(standing: Standing) -> dict[str, Any]:
+def _standing(standing: Standing, log: Log, of_trial: Callable[[int], Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "role": standing.contestant.role,
         "config": dict(standing.contestant.config),
-        "promises": [asdict(promise) for promise in standing.promises.values()],
+        "promises": [
+            {**asdict(promise), "interval": mean_interval(promise.runs)} for promise in standing.promises.values()
+        ],
         "meets_slos": standing.meets_slos,
         "failure": standing.failure,
+        "nodes": list(standing.nodes),
+        "runs": list(_runs(standing, log, of_trial)),
     }
+
+
+def _runs(standing: Standing, log: Log, of_trial: Callable[[int], Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each run with all its metrics, and their intervals by bootstrap over its requests where they were noted."""
+    for seen in log.confirmed:
+        if isinstance(seen.outcome, Measured) and seen.trial.config == standing.contestant.config:
+            noted = of_trial(seen.trial.id)
+            for order, metrics in zip(seen.trial.orders, seen.outcome.runs, strict=False):
+                yield {
+                    "order": order,
+                    "trial": seen.trial.id,
+                    "node": seen.where,
+                    "metrics": dict(metrics),
+                    "intervals": noted.get(f"order {order}", {}).get("intervals", {}),
+                }
 
 
 def _verdict(decided: Verdict | None) -> dict[str, Any] | None:
@@ -165,6 +217,7 @@ def _verdict(decided: Verdict | None) -> dict[str, Any] | None:
         "winner": dict(decided.winner.contestant.config),
         "reference": decided.reference.contestant.role,
         "changes": [asdict(change) for change in decided.changes],
+        "rivals": [dict(one.contestant.config) for one in decided.rivals],
     }
 
 
@@ -182,16 +235,35 @@ def _recommended(
 
 def _with_command(resolved: Resolved, config: Config, confirmed: bool) -> dict[str, Any]:
     """The configuration as it is served. Secrets appear by the name of the variable that holds them."""
-    engine, gpus = resolved.study.engine, resolved.study.gpus
-    env = {name: value if isinstance(value, str) else value.model_dump() for name, value in engine.env.items()}
-    kind = kind_of(resolved.study)
-    options = options_of(resolved.study, {}, resolved.switches)
-    started = start_of(options, config, _PORT, Path())
+    study, serving = resolved.study, _serving(resolved)
+    files = files_in(serving, config)
     return {
         "config": dict(config),
         "confirmed": confirmed,
-        "command": kind.show(started),
-        **({"files": dict(files)} if (files := kind.files(started)) else {}),
-        "env": env,
-        "replicas": replicas(gpus, merged(engine.args, config), kind),
+        "command": command_in(serving, config),
+        **({"files": files} if files else {}),
+        "env": _env(resolved),
+        "replicas": replicas(study.gpus, merged(study.engine.args, config), kind_of(study)),
     }
+
+
+def _serving(resolved: Resolved) -> dict[str, Any]:
+    """What any configuration of the study is served with: enough to write another's command."""
+    engine, study = resolved.study.engine, resolved.study
+    accelerator = engine.hardware.accelerator if engine.hardware is not None else study.resources.accelerator
+    return {
+        "kind": engine.kind,
+        "model": engine.model,
+        "args": dict(engine.args),
+        **({"program": list(engine.command)} if engine.command else {}),
+        "env": _env(resolved),
+        "switches": list(resolved.switches),
+        "gpus": study.gpus,
+        "accelerator": accelerator,
+        "cpus": study.resources.cpus,
+    }
+
+
+def _env(resolved: Resolved) -> dict[str, Any]:
+    env = resolved.study.engine.env
+    return {name: value if isinstance(value, str) else value.model_dump() for name, value in env.items()}

@@ -24,7 +24,7 @@ def print_result(console: Console, result: Mapping[str, Any]) -> None:
 
 
 def _parts(result: Mapping[str, Any]) -> list[RenderableType]:
-    parts: list[RenderableType] = [Text(_counts(result))]
+    parts: list[RenderableType] = [Text(line) for line in (_counts(result), _time(result)) if line]
     if result["simulated"]:
         parts.append(Text("Every figure here is simulated: computed by a model of the engine, not measured.", "yellow"))
     parts += [Text(f"warning: {warning}", style="yellow") for warning in result["warnings"]]
@@ -49,9 +49,19 @@ def _counts(result: Mapping[str, Any]) -> str:
     too_long = result["trace"]["too_long"]
     left = ", ".join(f"{count} {name}" for name, count in too_long.items() if count)
     requests = f"{result['trace']['requests']} requests in the trace" + (f", too long: {left}" if left else "")
-    return f"{requests}; {spent} of {budget} observations: {outcomes['measured']} {_seen(result)}" + (
-        f", {failed}" if failed else ""
+    return f"{requests}; {spent} of {budget} observations: {outcomes['measured']} {_seen(result)}" + "".join(
+        f", {text}" for text in (f"{outcomes['bounded']} ended early" if outcomes["bounded"] else "", failed) if text
     )
+
+
+def _time(result: Mapping[str, Any]) -> str:
+    """What of the evaluations' time went into starting engines; empty where none was told."""
+    phases_s = {name: seconds for name, seconds in result["phases_s"].items() if name != "queue_s"}
+    held_s = sum(phases_s.values())
+    if not held_s:
+        return ""
+    starts_s = phases_s.get("start_s", 0.0) + phases_s.get("stage_s", 0.0)
+    return f"engines took {starts_s / 60:.0f} of {held_s / 60:.0f} min to start ({starts_s / held_s:.0%})"
 
 
 def _comparison(result: Mapping[str, Any]) -> Table:

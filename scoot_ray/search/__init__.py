@@ -18,7 +18,8 @@ from scoot_ray.search.feasibility import threshold
 from scoot_ray.search.metrics import METRICS, is_metric
 from scoot_ray.search.objectives import PRESETS, SLO, Objective, hypervolume, pareto, preset
 from scoot_ray.search.parameters import Boolean, Choice, Float, Integer, Parameter
-from scoot_ray.search.problem import Earlier, Problem, Suggestion, recommend, reference, usable
+from scoot_ray.search.problem import Earlier, Problem, Suggestion, best_observed, reference, to_beat, usable
+from scoot_ray.search.recommendation import recommend
 from scoot_ray.search.space import SearchSpace
 from scoot_ray.search.transfer import taken_in, warm
 from scoot_ray.search.trial import (
@@ -69,6 +70,7 @@ __all__ = [
     "Tuner",
     "TunerError",
     "Value",
+    "best_observed",
     "hypervolume",
     "is_metric",
     "make_tuner",
@@ -80,6 +82,7 @@ __all__ = [
     "suggest",
     "taken_in",
     "threshold",
+    "to_beat",
     "usable",
     "warm",
 ]

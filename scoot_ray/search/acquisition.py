@@ -18,6 +18,7 @@ from scoot_ray.search.space import FloatArray
 XI = 1e-4
 _NU = 0.5
 _DELTA = 0.01
+_LEAST_GAIN = 1e-12
 _LOG_SQRT_2PI = 0.5 * log(2 * pi)
 _FAR = -1e4  # beyond, 1 - t·Mills(t) cancels and its limit 1/t² is exact to eight digits
 
@@ -41,6 +42,14 @@ def log_probability_of_improvement(mean: FloatArray, std: FloatArray, best: floa
 def log_expected_improvement(mean: FloatArray, std: FloatArray, best: float, xi: float = XI) -> FloatArray:
     """Equation 9 for costs: ln E[(best - ξ - y)⁺] (n,)."""
     return np.log(std) + _log_h((best - xi - mean) / std)
+
+
+def log_augmentation(std: FloatArray, noise: float) -> FloatArray:
+    """ln(1 - τ/sqrt(σ² + τ²)) (n,), τ the noise's standard deviation: added to ln EI, the augmented EI.
+
+    What is known as well as the noise allows is hardly worth another measurement (Huang, Allen, Notz and Zeng 2006).
+    """
+    return np.asarray(np.log1p(-noise / np.hypot(std, noise) + _LEAST_GAIN))
 
 
 def log_expected_hypervolume_improvement(

@@ -9,18 +9,46 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import log_ndtr
 
 from scoot_ray.search import acquisition
 from scoot_ray.search.objectives import SLO
 from scoot_ray.search.prior import Prior, fit_prior
-from scoot_ray.search.problem import Problem, reference_costs, usable
+from scoot_ray.search.problem import Problem, Usable, reference_costs, usable
 from scoot_ray.search.space import FloatArray, SearchSpace
-from scoot_ray.search.surrogate import Surrogate, fit
+from scoot_ray.search.surrogate import Kernel, Surrogate, fit
 from scoot_ray.search.targets import Shape, Target, fit_target
 from scoot_ray.search.trial import Bounded, Config, Measured, Metrics, Observation
 
 _UNBOUNDED = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Modelling:
+    """How a history is modelled; as ``scoot`` does unless said otherwise.
+
+    The objectives' targets have a shape for one objective and one for two. ``noisy``: improvement counts from what is
+    believed of the configurations tried, not from what was measured of them, which may have been luck; and of one
+    objective less of it counts where there is less to learn beside the noise (augmented EI; Huang et al. 2006).
+    ``slos``: whether the SLOs are modelled.
+    """
+
+    one_objective: Shape = "half-rank"
+    two_objectives: Shape = "log"
+    kernel: Kernel = "additive"
+    noisy: bool = True
+    slos: bool = True
+
+    def shape(self, problem: Problem) -> Shape:
+        """The shape of this problem's objectives."""
+        return self.one_objective if len(problem.objectives) == 1 else self.two_objectives
+
+
+OURS = Modelling()
+PAPER = Modelling(one_objective="power", two_objectives="plain", kernel="matern", noisy=False, slos=False)
+LOGARITHMIC = Modelling(one_objective="log")
+"""For what needs a way back from the models to the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +83,7 @@ class Beliefs:
     """The models, and what is to be beaten.
 
     ``incumbents`` (k, m) are the costs, measured or believed, that a suggestion must improve on; ``reference`` (m,)
-    is the default's. ``observed`` counts what the models have learnt from.
+    is the default's. ``observed`` counts what the models have learnt from; ``noisy`` as in Modelling.
     """
 
     space: SearchSpace
@@ -64,6 +92,7 @@ class Beliefs:
     incumbents: FloatArray
     reference: FloatArray
     observed: int
+    noisy: bool
 
     def predict(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Means and standard deviations (n, m) of the objectives' costs at u (n, d)."""
@@ -92,7 +121,7 @@ class Beliefs:
         While nothing meets the SLOs there is nothing to improve on, and their probability alone counts.
         """
         x = self.space.features(u)
-        promise = self._log_probability_of_slos(x)
+        promise = self.log_probability_of_slos(x)
         if not len(self.incumbents) and self.ceilings:
             return promise
         return promise + self._improvement(*self.predict(u))
@@ -100,14 +129,25 @@ class Beliefs:
     def _improvement(self, mean: FloatArray, std: FloatArray) -> FloatArray:
         if len(self.objectives) == 2:
             return acquisition.log_expected_hypervolume_improvement(mean, std, self.incumbents, self.reference)
-        return acquisition.log_expected_improvement(mean[:, 0], std[:, 0], float(np.min(self.incumbents)))
+        gain = acquisition.log_expected_improvement(mean[:, 0], std[:, 0], float(np.min(self.incumbents)))
+        if not self.noisy:
+            return gain
+        return gain + acquisition.log_augmentation(std[:, 0], self.objectives[0].surrogate.noise)
 
-    def _log_probability_of_slos(self, x: FloatArray) -> FloatArray:
+    def log_probability_of_slos(self, x: FloatArray) -> FloatArray:
+        """The logarithm (n,) of the probability that all SLOs hold at features x (n, c)."""
         total = np.zeros(len(x))
         for ceiling in self.ceilings:
             mean, std = ceiling.model.predict(x)
             total += log_ndtr((ceiling.limit - mean) / std)
         return total
+
+    def keep_slos(self, x: FloatArray) -> npt.NDArray[np.bool_]:
+        """Whether all SLOs are more likely than not to hold at features x (n, c), one by one."""
+        keep = np.ones(len(x), dtype=bool)
+        for ceiling in self.ceilings:
+            keep &= ceiling.model.predict(x)[0] <= ceiling.limit
+        return keep
 
     def expecting(self, configs: Sequence[Config]) -> Beliefs:
         """The beliefs if configurations in flight turned out as predicted (kriging believer; Ginsbourger et al. 2010).
@@ -118,9 +158,7 @@ class Beliefs:
             return self
         u = self.space.encode_all(configs)
         x = self.space.features(u)
-        keep = np.ones(len(configs), dtype=bool)
-        for ceiling in self.ceilings:
-            keep &= ceiling.model.predict(x)[0] <= ceiling.limit
+        keep = self.keep_slos(x)
         means, _ = self.predict(u)
         learnt = self.bounded(configs, [{}] * len(configs))
         return replace(learnt, incumbents=np.vstack([self.incumbents, means[keep]]))
@@ -137,7 +175,7 @@ class Beliefs:
         )
 
 
-def believe(problem: Problem, history: Sequence[Observation], shape: Shape, *, with_slos: bool) -> Beliefs | None:
+def believe(problem: Problem, history: Sequence[Observation], modelling: Modelling) -> Beliefs | None:
     """Fit the models to a history; None while nothing usable was measured.
 
     Evaluations ended early are then learnt as the models predict them within the bounds they proved.
@@ -147,18 +185,32 @@ def believe(problem: Problem, history: Sequence[Observation], shape: Shape, *, w
     if reference is None:
         return None
     measured = [(one.observation.trial.config, one.metrics) for one in ran]
-    objectives = tuple(_fit(problem, measured, o.metric, shape, o.sign) for o in problem.objectives)
-    meeting = [one for one in ran if not with_slos or problem.meets_slos(one.metrics)]
-    beliefs = Beliefs(
-        problem.space,
-        objectives,
-        _ceilings(problem, history, shape) if with_slos else (),
-        standardised(problem, objectives, [one.costs for one in meeting]),
-        standardised(problem, objectives, [reference])[0],
-        len(history),
+    shape = modelling.shape(problem)
+    objectives = tuple(
+        _fit(problem, measured, o.metric, modelling.kernel, shape, o.sign, float(o.sign * cost))
+        for o, cost in zip(problem.objectives, reference, strict=True)
     )
+    ceilings = _ceilings(problem, history, modelling.kernel) if modelling.slos else ()
+    standard = standardised(problem, objectives, [reference])[0]
+    beliefs = Beliefs(
+        problem.space, objectives, ceilings, np.empty((0, len(objectives))), standard, len(history), modelling.noisy
+    )
+    beliefs = _with_incumbents(problem, beliefs, ran, modelling)
     ended = [(o.trial.config, o.outcome.bounds) for o in history if isinstance(o.outcome, Bounded)]
     return beliefs.bounded([config for config, _ in ended], [bounds for _, bounds in ended])
+
+
+def _with_incumbents(problem: Problem, beliefs: Beliefs, ran: Sequence[Usable], modelling: Modelling) -> Beliefs:
+    """What must be improved on: the configurations that keep the SLOs, as believed or as measured."""
+    if not modelling.noisy:
+        meeting = [one for one in ran if not modelling.slos or problem.meets_slos(one.metrics)]
+        return replace(beliefs, incumbents=standardised(problem, beliefs.objectives, [one.costs for one in meeting]))
+    configs = [one.observation.trial.config for one in ran]
+    u = problem.space.encode_all(configs)
+    means, _ = beliefs.predict(u)
+    keep = beliefs.keep_slos(problem.space.features(u))
+    default = [mean for mean, config in zip(means, configs, strict=True) if config == problem.space.default]
+    return replace(beliefs, incumbents=means[keep], reference=default[0] if default else beliefs.reference)
 
 
 def standardised(problem: Problem, models: Sequence[Model], costs: Sequence[FloatArray]) -> FloatArray:
@@ -168,29 +220,44 @@ def standardised(problem: Problem, models: Sequence[Model], costs: Sequence[Floa
     return np.column_stack(columns)
 
 
-def _ceilings(problem: Problem, history: Sequence[Observation], shape: Shape) -> tuple[Ceiling, ...]:
+def _ceilings(problem: Problem, history: Sequence[Observation], kernel: Kernel) -> tuple[Ceiling, ...]:
     """A model of each SLO's metric; errors join in once any configuration made too many."""
     measured = [(o.trial.config, o.outcome.metrics) for o in history if isinstance(o.outcome, Measured)]
     slos = list(problem.slos)
     limited = any(slo.metric == "error_rate" for slo in slos)
-    if not limited and any(metrics.get("error_rate", 0.0) > problem.max_error_rate for _, metrics in measured):
+    if not limited and _too_many_errors(problem, history):
         slos.append(SLO("error_rate", "<=", problem.max_error_rate))
     ceilings: list[Ceiling] = []
     for slo in slos:
         known = [(config, metrics) for config, metrics in measured if slo.metric in metrics]
         if known:
-            model = _fit(problem, known, slo.metric, shape, 1.0 if slo.is_ceiling else -1.0)
+            model = _fit(problem, known, slo.metric, kernel, "log", 1.0 if slo.is_ceiling else -1.0)
             ceilings.append(Ceiling(model, float(model.target(np.array(slo.limit)))))
     return tuple(ceilings)
 
 
-def _fit(problem: Problem, measured: Sequence[tuple[Config, Metrics]], metric: str, shape: Shape, sign: float) -> Model:
+def _too_many_errors(problem: Problem, history: Sequence[Observation]) -> bool:
+    """Whether any configuration made more errors than may be, or was bound to."""
+    rates = [o.outcome.metrics.get("error_rate", 0.0) for o in history if isinstance(o.outcome, Measured)]
+    rates += [o.outcome.bounds.get("error_rate", (0.0, 0.0))[0] for o in history if isinstance(o.outcome, Bounded)]
+    return any(rate > problem.max_error_rate for rate in rates)
+
+
+def _fit(
+    problem: Problem,
+    measured: Sequence[tuple[Config, Metrics]],
+    metric: str,
+    kernel: Kernel,
+    shape: Shape,
+    sign: float,
+    reference: float | None = None,
+) -> Model:
     space = problem.space
     values = np.array([metrics[metric] for _, metrics in measured])
-    target = fit_target(values, shape, sign)
+    target = fit_target(values, shape, sign, reference)
     x, z = space.features(space.encode_all([config for config, _ in measured])), target(values)
     prior = fit_prior(problem, metric, shape, sign, target, x, z)
-    return Model(metric, target, fit(x, z - prior(x), space.numeric_features), prior)
+    return Model(metric, target, fit(x, z - prior(x), space.numeric_features, kernel), prior)
 
 
 def _learn(model: Model, x: FloatArray, bounds: Sequence[Mapping[str, tuple[float, float]]]) -> Model:

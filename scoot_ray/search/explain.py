@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoot_ray.search.beliefs import Model, believe
+from scoot_ray.search.beliefs import LOGARITHMIC, Model, believe
 from scoot_ray.search.crashes import Rule, crash_rules
 from scoot_ray.search.feasibility import feasible, fit_forest
 from scoot_ray.search.problem import Problem, settled, usable
@@ -18,6 +18,7 @@ from scoot_ray.search.sensitivity import Curve, Importance, curve, importances, 
 from scoot_ray.search.trial import Config, Observation
 
 _FEWEST = 8  # measurements below which a GP of many parameters says nothing about any of them
+_MOST = 300  # observations that the GPs are fitted to: their cost grows with the cube
 _QUARTILE = 0.674  # half of a normal distribution lies within so many standard deviations
 _NINETY = 1.645
 
@@ -68,13 +69,20 @@ def explain(problem: Problem, history: Sequence[Observation], seed: int) -> Expl
     rules = crash_rules(own.space, counted, seed)
     failed = sum(feasible(o) is False for o in counted)
     least = max(_FEWEST, own.space.dimension + 1)
-    beliefs = believe(own, counted, "log", with_slos=False) if len(ran) >= least else None
+    beliefs = believe(own, _spread(counted), replace(LOGARITHMIC, slos=False)) if len(ran) >= least else None
     if beliefs is None:
         silence = f"{len(ran)} usable measurements are too few to tell; it takes {least}"
         return Explanation(len(ran), failed, (), rules, silence)
     points = workable(own.space, fit_forest(own.space, counted, seed), seed)
     objectives = tuple(_explained(own, model, points, seed) for model in beliefs.objectives)
     return Explanation(len(ran), failed, objectives, rules, None)
+
+
+def _spread(history: Sequence[Observation]) -> Sequence[Observation]:
+    """As many as a GP can be fitted to, evenly over the search."""
+    if len(history) <= _MOST:
+        return history
+    return [history[at * (len(history) - 1) // (_MOST - 1)] for at in range(_MOST)]
 
 
 def _explained(problem: Problem, model: Model, points: Sequence[Config], seed: int) -> Explained:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scoot_ray.search.space import FloatArray, SearchSpace
-from scoot_ray.search.trial import Failed, Observation, Origin
+from scoot_ray.search.trial import Bounded, Failed, Observation, Origin
 
 START = 0.5
 STEP = 0.05
@@ -24,7 +24,9 @@ _SUGGESTED = frozenset({Origin.MODEL, Origin.TOP_UP})
 
 
 def feasible(observation: Observation) -> bool | None:
-    """Whether the engine survived the configuration; None where a failure of ours leaves that open."""
+    """Whether the engine survived the configuration; None where a failure of ours or an early end leaves that open."""
+    if isinstance(observation.outcome, Bounded):
+        return None
     if not isinstance(observation.outcome, Failed):
         return True
     return False if observation.outcome.kind.of_configuration else None

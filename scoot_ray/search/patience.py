@@ -6,12 +6,12 @@ Costs are compared as the GPs see them, on a log scale where all values are posi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
 
-from scoot_ray.search.beliefs import Beliefs, Model, believe, standardised
+from scoot_ray.search.beliefs import LOGARITHMIC, Beliefs, Model, believe, standardised
 from scoot_ray.search.errors import TunerError
 from scoot_ray.search.objectives import hypervolume
 from scoot_ray.search.problem import Problem, Usable, settled, usable
@@ -81,7 +81,7 @@ def _improved(
     """
     if any(problem.meets_slos(one.metrics) for one in (*before, *after)):
         before, after = ([one for one in part if problem.meets_slos(one.metrics)] for part in (before, after))
-    beliefs = believe(problem, history, "log", with_slos=False)
+    beliefs = believe(problem, history, replace(LOGARITHMIC, noisy=False, slos=False))
     if not before or not after or beliefs is None:
         return bool(after)
     noise = np.maximum([model.surrogate.noise for model in beliefs.objectives], _changes(beliefs, _LEAST_NOISE))
@@ -98,7 +98,7 @@ def expected_gain(problem: Problem, history: Sequence[Observation], seed: int) -
     a gain of 10% in both. None while no model suggests anything, or nothing keeps the SLOs.
     """
     suggested = suggest("scoot", problem, history, (), 1, seed, len(history))
-    beliefs = believe(problem, history, "log", with_slos=True)
+    beliefs = believe(problem, history, LOGARITHMIC)
     if beliefs is None or not len(beliefs.incumbents) or not suggested or suggested[0].origin is not Origin.MODEL:
         return None
     improvement = float(np.exp(beliefs.improvement(problem.space.encode_all([suggested[0].config]))[0]))

@@ -144,8 +144,8 @@ def centres(problem: Problem, history: Sequence[Observation]) -> list[Config]:
     return [ran[i].observation.trial.config for i in distinct]
 
 
-def recommend(problem: Problem, history: Sequence[Observation]) -> tuple[Observation, ...]:
-    """The configurations to use, best first, among those measured; empty while nothing usable was.
+def best_observed(problem: Problem, history: Sequence[Observation]) -> tuple[Observation, ...]:
+    """The configurations measured best, best first; empty while nothing usable was.
 
     One objective: the best. Two: the Pareto front, ordered by the hypervolume of each alone (equation 11). Where any
     observation meets all SLOs, only such are considered.
@@ -161,6 +161,19 @@ def recommend(problem: Problem, history: Sequence[Observation]) -> tuple[Observa
     scale = np.maximum(np.abs(standard), np.finfo(float).tiny)
     front = sorted(pareto(costs), key=lambda i: (-gain(costs[i], standard), float(np.sum(costs[i] / scale))))
     return tuple(candidates[i].observation for i in front)
+
+
+def to_beat(problem: Problem, history: Sequence[Observation]) -> tuple[tuple[float, ...], ...]:
+    """The objectives of the best so far (one), or of the front (two), among those that keep the SLOs.
+
+    Empty while nothing keeps them: then even the figures of what breaks them decide what is recommended.
+    """
+    best = [o.outcome.metrics for o in best_observed(problem, history) if isinstance(o.outcome, Measured)]
+    return tuple(
+        tuple(metrics[objective.metric] for objective in problem.objectives)
+        for metrics in best
+        if problem.meets_slos(metrics)
+    )
 
 
 def settled(history: Sequence[Observation]) -> tuple[Observation, ...]:

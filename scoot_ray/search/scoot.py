@@ -15,13 +15,12 @@ from typing import Literal
 import numpy as np
 
 from scoot_ray.search import solver
-from scoot_ray.search.beliefs import Beliefs, believe
-from scoot_ray.search.feasibility import Forest, fit_forest, threshold
+from scoot_ray.search.beliefs import OURS, PAPER, Beliefs, Modelling, believe
+from scoot_ray.search.feasibility import START, Forest, fit_forest, threshold
 from scoot_ray.search.problem import Suggestion, centres
-from scoot_ray.search.sampling import covering
+from scoot_ray.search.sampling import covering, flips
 from scoot_ray.search.situation import Situation, sobol_points, staged
 from scoot_ray.search.space import FloatArray
-from scoot_ray.search.targets import Shape
 from scoot_ray.search.transfer import lessons
 from scoot_ray.search.trial import Config
 
@@ -36,18 +35,25 @@ class Settings:
     ``design``: how points are drawn without a model. ``batch``: all points of a batch from one Pareto set or ranking,
     blind to those in flight; or one after the other, each as if those before it had turned out as predicted, by the
     improvement expected times the probabilities of feasibility and of meeting the SLOs.
+
+    The others are switched off to see what they are worth. ``forest``: whether failures teach at all; ``threshold``:
+    whether the POF asked for moves or stays where it starts. Of greedy batches: ``weighted`` by the POF, and
+    ``expectant`` of what is in flight.
     """
 
-    design: Literal["sobol", "covering"]
+    design: Literal["sobol", "covering", "flips"]
     batch: Literal["ensemble", "greedy"]
-    one_objective: Shape
-    two_objectives: Shape
+    modelling: Modelling = OURS
+    forest: bool = True
+    threshold: Literal["dynamic", "fixed"] = "dynamic"
+    weighted: bool = True
+    expectant: bool = True
     individuals: int = 100
     generations: int = 100
 
 
-SCOOT_PAPER = Settings(design="sobol", batch="ensemble", one_objective="power", two_objectives="plain")
-SCOOT = Settings(design="covering", batch="greedy", one_objective="log", two_objectives="log")
+SCOOT_PAPER = Settings(design="sobol", batch="ensemble", modelling=PAPER)
+SCOOT = Settings(design="flips", batch="greedy")
 
 
 def propose(settings: Settings, situation: Situation, n: int) -> tuple[Suggestion, ...]:
@@ -77,10 +83,11 @@ def _drawn(settings: Settings, situation: Situation, n: int) -> Sequence[Config]
     """Up to n points drawn without a model."""
     if settings.design == "sobol":
         return sobol_points(situation, n)
+    draw = flips if settings.design == "flips" else covering
     chosen: list[Config] = []
     for _ in range(n):
         now = situation.after(chosen)
-        config = covering(now.problem.space, now.tried, now.seed, now.submitted)
+        config = draw(now.problem.space, now.tried, now.seed, now.submitted)
         if config is None:
             break
         chosen.append(config)
@@ -89,20 +96,30 @@ def _drawn(settings: Settings, situation: Situation, n: int) -> Sequence[Config]
 
 def _modelled(settings: Settings, situation: Situation, n: int) -> Sequence[Config]:
     """Up to n points that the models promise most of; none while nothing was measured."""
-    problem = situation.problem
     beliefs = _beliefs(settings, situation)
     if beliefs is None:
         return ()
-    forest = fit_forest(problem.space, lessons(problem, situation.history), situation.seed)
+    forest = _forest(settings, situation)
     if settings.batch == "greedy":
-        return _greedy(situation, beliefs, forest, n)
+        return _greedy(settings, situation, beliefs, forest, n)
     return _ensemble(settings, situation, beliefs, forest, n)
 
 
 def _beliefs(settings: Settings, situation: Situation) -> Beliefs | None:
     problem = situation.problem
-    shape = settings.one_objective if len(problem.objectives) == 1 else settings.two_objectives
-    return believe(problem, situation.history, shape, with_slos=settings.batch == "greedy")
+    return believe(problem, situation.history, settings.modelling)
+
+
+def _forest(settings: Settings, situation: Situation) -> Forest:
+    if not settings.forest:
+        return Forest(None, 1.0)
+    problem = situation.problem
+    return fit_forest(problem.space, lessons(problem, situation.history), situation.seed)
+
+
+def _least(settings: Settings, situation: Situation) -> float:
+    """The POF that a suggestion must reach."""
+    return threshold(situation.history) if settings.threshold == "dynamic" else START
 
 
 def _ensemble(settings: Settings, situation: Situation, beliefs: Beliefs, forest: Forest, n: int) -> Sequence[Config]:
@@ -114,7 +131,7 @@ def _ensemble(settings: Settings, situation: Situation, beliefs: Beliefs, forest
         seen=situation.seen,
         score=lambda u: beliefs.ensemble(u, parallel),
         pof=lambda u: forest.pof(space.features(u)),
-        least=threshold(situation.history),
+        least=_least(settings, situation),
     )
     best = solver.nsga2(field, settings.individuals, settings.generations, situation.stream())
     if len(beliefs.objectives) == 1:
@@ -123,21 +140,24 @@ def _ensemble(settings: Settings, situation: Situation, beliefs: Beliefs, forest
     return best[:n]
 
 
-def _greedy(situation: Situation, beliefs: Beliefs, forest: Forest, n: int) -> Sequence[Config]:
+def _greedy(settings: Settings, situation: Situation, beliefs: Beliefs, forest: Forest, n: int) -> Sequence[Config]:
     """One after the other, each as if those in flight had turned out as predicted."""
-    beliefs = beliefs.expecting(situation.pending)
+    if settings.expectant:
+        beliefs = beliefs.expecting(situation.pending)
     chosen: list[Config] = []
     for _ in range(n):
         now = situation.after(chosen)
-        config = solver.local_search(_weighted(now, beliefs, forest), centres(now.problem, now.history), now.stream())
+        field = _weighted(settings, now, beliefs, forest)
+        config = solver.local_search(field, centres(now.problem, now.history), now.stream())
         if config is None:
             break
         chosen.append(config)
-        beliefs = beliefs.expecting([config])
+        if settings.expectant:
+            beliefs = beliefs.expecting([config])
     return chosen
 
 
-def _weighted(situation: Situation, beliefs: Beliefs, forest: Forest) -> solver.Field:
+def _weighted(settings: Settings, situation: Situation, beliefs: Beliefs, forest: Forest) -> solver.Field:
     """The expected improvement weighted by the probability of feasibility, above its threshold."""
     space = situation.problem.space
 
@@ -145,6 +165,7 @@ def _weighted(situation: Situation, beliefs: Beliefs, forest: Forest) -> solver.
         return forest.pof(space.features(u))
 
     def score(u: FloatArray) -> FloatArray:
-        return (beliefs.improvement(u) + np.log(np.maximum(pof(u), _LEAST_POF)))[:, None]
+        weight = np.log(np.maximum(pof(u), _LEAST_POF)) if settings.weighted else 0.0
+        return (beliefs.improvement(u) + weight)[:, None]
 
-    return solver.Field(space, situation.seen, score, pof, threshold(situation.history))
+    return solver.Field(space, situation.seen, score, pof, _least(settings, situation))

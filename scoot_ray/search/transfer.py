@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain, combinations, zip_longest
 
 from scoot_ray.search.parameters import Choice, Float, Integer, Parameter, canonical_name
-from scoot_ray.search.problem import Earlier, Problem, recommend
+from scoot_ray.search.problem import Earlier, Problem, best_observed
 from scoot_ray.search.space import SearchSpace
 from scoot_ray.search.trial import Config, Observation, Value
 
@@ -63,7 +63,7 @@ def warm(problem: Problem, earlier: Sequence[Earlier]) -> Problem:
 def _winners(problem: Problem, one: Earlier) -> Iterator[Config]:
     """What was best there by this problem's objectives, front by front, made to keep the known constraints here."""
     left = [*one.history, *one.beyond]
-    while best := recommend(problem, left):
+    while best := best_observed(problem, left):
         for observation in best:
             repaired = _repaired(problem.space, observation.trial.config)
             if repaired is not None:

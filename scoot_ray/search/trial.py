@@ -16,7 +16,10 @@ Metrics: TypeAlias = Mapping[str, float]
 
 
 class FailureKind(StrEnum):
-    """Why an evaluation has no measurement, and so whose fault that is."""
+    """Why an evaluation has no measurement, and so whose fault that is.
+
+    ENVIRONMENT is what somebody must mend: disk, driver, network, the engine's installation, the model's files.
+    """
 
     REJECTED = "rejected"
     OUT_OF_MEMORY = "out_of_memory"
@@ -28,6 +31,7 @@ class FailureKind(StrEnum):
     PORT_TAKEN = "port_taken"
     CLIENT_LAGGED = "client_lagged"
     CANCELLED = "cancelled"
+    ENVIRONMENT = "environment"
     INTERNAL = "internal"
 
     @property
@@ -48,7 +52,7 @@ _OF_CONFIGURATION = frozenset(
 
 
 class Origin(StrEnum):
-    """Who asked for a trial."""
+    """Who asked for a trial. A PROBE asks whether a node is healthy, with a configuration known to be good."""
 
     DEFAULT = "default"
     BASELINE = "baseline"
@@ -57,6 +61,7 @@ class Origin(StrEnum):
     MODEL = "model"
     TOP_UP = "top_up"
     CONFIRMATION = "confirmation"
+    PROBE = "probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +69,15 @@ class Trial:
     """One configuration to evaluate.
 
     ``orders`` are the arrival orders (offsets to the study's seed) replayed within one engine start;
-    a search trial has the single order 0.
+    a search trial has the single order 0. ``to_beat`` are the objectives of what it must improve on, known when it was
+    suggested; an evaluation that cannot any more may end early. Empty: it runs to its end.
     """
 
     id: int
     config: Config
     origin: Origin
     orders: tuple[int, ...] = (0,)
+    to_beat: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
-    """Ended early because it could not win: each metric is known to lie within (low, high)."""
+    """Ended early because it could not win: each metric is known to lie within (low, high), either may be infinite.
+
+    Metrics not named are not known at all.
+    """
 
     bounds: Mapping[str, tuple[float, float]]
     reason: str
@@ -91,10 +101,15 @@ class Bounded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No measurement, with the reason."""
+    """No measurement, with the reason.
+
+    ``ambiguous``: of the kind that the configuration is blamed for, though the machine may have done it. It is tried
+    once more (:mod:`scoot_ray.log`).
+    """
 
     kind: FailureKind
     detail: str
+    ambiguous: bool = False
 
 
 Outcome: TypeAlias = Measured | Bounded | Failed
@@ -102,7 +117,11 @@ Outcome: TypeAlias = Measured | Bounded | Failed
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A trial with its outcome. ``timings`` are seconds per phase: queue_s start_s warmup_s load_s drain_s stop_s."""
+    """A trial with its outcome.
+
+    ``timings`` are seconds per phase: queue_s stage_s start_s warmup_s load_s drain_s stop_s. In stage_s another engine
+    was waited for, which was the first to load the model on that node.
+    """
 
     trial: Trial
     outcome: Outcome

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
+from typing import TypeAlias
 
 from scoot_ray.search.errors import TunerError
 from scoot_ray.search.objectives import SLO, Objective
-from scoot_ray.search.problem import Problem, Suggestion, recommend, settled
+from scoot_ray.search.problem import Problem, Suggestion, settled
+from scoot_ray.search.recommendation import recommend
 from scoot_ray.search.situation import Situation
 from scoot_ray.search.space import SearchSpace
 from scoot_ray.search.trial import (
@@ -25,6 +27,9 @@ from scoot_ray.search.trial import (
 
 TUNERS: tuple[str, ...] = ("scoot", "scoot-paper", "random", "genetic", "hebo", "tpe", "gp", "botorch")
 _OF_OPTUNA = ("tpe", "gp")
+
+Propose: TypeAlias = Callable[[Situation, int], tuple[Suggestion, ...]]
+"""Up to so many suggestions beyond the default, the baseline and other studies' winners."""
 
 
 def suggest(  # one call with all that it depends on
@@ -47,6 +52,19 @@ def suggest(  # one call with all that it depends on
         TunerError: no such tuner, or its package is not installed.
     """
     require_tuner(tuner)
+    return suggest_by(_propose(tuner), problem, history, pending, n, seed, submitted)
+
+
+def suggest_by(
+    propose: Propose,
+    problem: Problem,
+    history: Sequence[Observation],
+    pending: Sequence[Config],
+    n: int,
+    seed: int,
+    submitted: int,
+) -> tuple[Suggestion, ...]:
+    """``suggest`` for a way to propose that has no name of its own."""
     counted = settled(history)
     seen = {problem.space.key(c) for c in (*(o.trial.config for o in counted), *pending)}
     first = (*problem.leads(), *((config, Origin.WARM_START) for config in problem.winners))
@@ -56,10 +74,10 @@ def suggest(  # one call with all that it depends on
         return tuple(leads)
     in_flight = (*pending, *(lead.config for lead in leads))
     situation = Situation(problem, counted, in_flight, seed, submitted + len(leads))
-    return (*leads, *_propose(tuner)(situation, wanted))
+    return (*leads, *propose(situation, wanted))
 
 
-def _propose(tuner: str) -> Callable[[Situation, int], tuple[Suggestion, ...]]:
+def _propose(tuner: str) -> Propose:
     """What suggests beyond the default and the baseline."""
     # Torch, BoTorch, Optuna, pymoo and scikit-learn take seconds to import: only what is used is, and only here.
     if tuner == "random":

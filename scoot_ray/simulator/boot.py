@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.search import Config
 from scoot_ray.simulator import messages
 from scoot_ray.simulator.cost import Roofline, StepCost
 from scoot_ray.simulator.hardware import GIB, Accelerator
 from scoot_ray.simulator.memory import Memory
-from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.settings import BLOCK_SIZES, Settings, Version, flags_of, settle
 
 _LOAD_BYTES_PER_S = 1.5e9  # of weights from a warm disk, per GPU

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.load.client.loop import PreciseEventLoop
 from scoot_ray.load.client.target import Target, open_session
 from scoot_ray.load.plan import CallMaker, ScheduledCall
@@ -20,7 +21,6 @@ from scoot_ray.load.trace import RequestRecord
 from scoot_ray.load.vocabulary import Vocabulary, learn_vocabulary
 from scoot_ray.simulator.endpoint import EngineFacts, learn_facts
 from scoot_ray.simulator.fitted import Fitted, MeasuredStep, fit, predict_s
-from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.probes import Limits, Probe, design, step_of, with_visit
 
 _ASSUMED_SEQS, _ASSUMED_TOKENS = 128, 2048  # where neither the engine nor the user says

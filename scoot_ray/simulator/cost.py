@@ -28,9 +28,9 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.simulator.batch import Batch
 from scoot_ray.simulator.hardware import Accelerator
-from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.settings import Settings, Version
 
 _GEMM_FLOPS, _GEMM_BANDWIDTH = 0.55, 0.75

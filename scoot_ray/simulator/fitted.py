@@ -22,11 +22,11 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from scipy.optimize import nnls
 
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.search import Config, Value
 from scoot_ray.simulator import messages
 from scoot_ray.simulator.batch import Batch
 from scoot_ray.simulator.boot import Booted, StartRefused, refusals
-from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.settings import Settings, Version, flags_of, settle
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.simulator.hardware import GIB, Accelerator
-from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.settings import Settings, Version
 
 _CONTEXT_BYTES = 0.45 * GIB

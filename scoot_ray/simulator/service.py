@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Series
 from dataclasses import dataclass, field
 
 from scoot_ray.engine.launch import replicas
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.load.arrivals import Schedule
+from scoot_ray.load.figures.goodput import Limit
+from scoot_ray.load.figures.standing import Planned, Standing, Tally, UnderWay
+from scoot_ray.load.hooks import NO_HOOKS, Hooks
 from scoot_ray.load.plan import Sessions
 from scoot_ray.load.selection import BLOCK_TOKENS
 from scoot_ray.load.trace import CANCELLED, Request, RequestRecord, Usage
@@ -15,11 +20,10 @@ from scoot_ray.search import Config
 from scoot_ray.simulator.boot import Booted, Machine, boot
 from scoot_ray.simulator.engine import SimulatedEngine
 from scoot_ray.simulator.fitted import Fitted, boot_fitted
-from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.noise import Noise
 from scoot_ray.simulator.sequences import Sequence
 from scoot_ray.simulator.settings import NEWEST, Version
-from scoot_ray.simulator.virtual import Arrival, Served, round_robin, serve
+from scoot_ray.simulator.virtual import Arrival, round_robin, serve
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The records of a replay in virtual time, and what the engines did: all counts over all replicas."""
+    """The records of a replay in virtual time, and what the engines did: all counts over all replicas.
+
+    ``ended_early`` where it was found hopeless: the records then are of no use.
+    """
 
     records: tuple[RequestRecord, ...]
     virtual_s: float
@@ -82,10 +89,15 @@ class Replayed:
     preemptions: int
     queried_tokens: int
     hit_tokens: int
+    ended_early: bool = False
 
 
-def replay(booted: Booted, count: int, load: Load, noise: float, seed: tuple[int, ...]) -> Replayed:
+def replay(
+    booted: Booted, count: int, load: Load, noise: float, seed: tuple[int, ...], hooks: Hooks = NO_HOOKS
+) -> Replayed:
     """Send a load to ``count`` fresh replicas of an engine, each of as many ranks as it is data-parallel.
+
+    Of ``hooks`` only ``hopeless`` is asked, about once in a virtual second.
 
     Raises:
         EngineDied: an engine died under it.
@@ -97,9 +109,11 @@ def replay(booted: Booted, count: int, load: Load, noise: float, seed: tuple[int
         replica = number % count
         return min(among[replica * ranks : (replica + 1) * ranks], key=lambda engine: engine.load)
 
-    served = serve(engines, _arrivals(load), load.timeout_s, route if ranks > 1 else round_robin)
+    arrivals = _arrivals(load)
+    watcher = None if hooks.hopeless is None else _Watcher(booted, load, arrivals, hooks.hopeless, hooks.goodput)
+    served = serve(engines, arrivals, load.timeout_s, route if ranks > 1 else round_robin, watcher)
     records = tuple(
-        _record(sequence, _error(sequence, served, load), booted, number % count)
+        _record(sequence, _error(sequence, number in served.given_up, load), booted, number % count)
         for number, sequence in sorted(served.sequences.items())
     )
     return Replayed(
@@ -110,7 +124,43 @@ def replay(booted: Booted, count: int, load: Load, noise: float, seed: tuple[int
         sum(engine.scheduler.preemptions for engine in engines),
         sum(engine.pool.queried_tokens for engine in engines),
         sum(engine.pool.hit_tokens for engine in engines),
+        served.ended_early,
     )
+
+
+class _Watcher:
+    """Keeps account of a load for whoever asks whether it is hopeless."""
+
+    def __init__(
+        self,
+        booted: Booted,
+        load: Load,
+        arrivals: Series[Arrival],
+        ask: Callable[[Standing], bool],
+        goodput: Series[Limit],
+    ) -> None:
+        self._booted, self._load, self._ask = booted, load, ask
+        plan = {
+            number: Planned(one.at_s, one.output_tokens, one.patience_s < load.timeout_s)
+            for number, one in enumerate(arrivals)
+        }
+        self._tally = Tally(plan, goodput)
+        self._ended: set[int] = set()
+
+    def ended(self, sequence: Sequence, given_up: bool) -> None:
+        """Take in a sequence that is complete, or was given up."""
+        self._ended.add(sequence.index)
+        self._tally.ended(_record(sequence, _error(sequence, given_up, self._load), self._booted, 0))
+
+    def hopeless(self, now_s: float, sequences: Iterable[Sequence]) -> bool:
+        """Ask, with what a client would know at ``now_s``."""
+        open_ones = [_under_way(one, self._booted) for one in sequences if one.index not in self._ended]
+        return self._ask(self._tally.standing(now_s, open_ones))
+
+
+def _under_way(sequence: Sequence, booted: Booted) -> UnderWay:
+    first_s, last_s = (sequence.times_s[i] + booted.request_s if sequence.times_s else None for i in (0, -1))
+    return UnderWay(sequence.index, sequence.arrived_s, sequence.arrived_s, first_s, last_s)
 
 
 def _arrivals(load: Load) -> list[Arrival]:
@@ -133,9 +183,9 @@ def _arrivals(load: Load) -> list[Arrival]:
     return arrivals
 
 
-def _error(sequence: Sequence, served: Served, load: Load) -> str | None:
+def _error(sequence: Sequence, given_up: bool, load: Load) -> str | None:
     """How a request failed; None for one that has all its tokens."""
-    if sequence.index in served.given_up:
+    if given_up:
         request = load.requests[int(load.schedule.rows[sequence.index])]
         went_away = request.cancel_after_s is not None and request.cancel_after_s < load.timeout_s
         return CANCELLED if went_away else "timeout"

@@ -3,19 +3,11 @@
 A mistake raises StudyError with one line: file, key, value, what is allowed.
 """
 
+from scoot_ray.study.base import StudyError
+from scoot_ray.study.engine import Engine, FromEnvironment
 from scoot_ray.study.reading import parse_study, read_study
-from scoot_ray.study.sections import (
-    MAX_RATE,
-    Budget,
-    Confirmation,
-    Engine,
-    FromEnvironment,
-    ParameterSpec,
-    Patience,
-    Resources,
-    Study,
-    StudyError,
-)
+from scoot_ray.study.sections import MAX_RATE, Budget, Confirmation, Patience, Resources, Study
+from scoot_ray.study.space import ParameterChange, ParameterSpec, SpaceFrom
 
 __all__ = [
     "MAX_RATE",
@@ -23,9 +15,11 @@ __all__ = [
     "Confirmation",
     "Engine",
     "FromEnvironment",
+    "ParameterChange",
     "ParameterSpec",
     "Patience",
     "Resources",
+    "SpaceFrom",
     "Study",
     "StudyError",
     "parse_study",

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from scoot_ray.study.sections import Section, Study, StudyError
+from scoot_ray.study.base import Section, StudyError
+from scoot_ray.study.sections import Study
 
 
 def read_study(path: Path) -> Study:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -19,36 +16,14 @@ from pydantic import (
 
 from scoot_ray.log import Log
 from scoot_ray.search import TUNERS
-from scoot_ray.simulator.hardware import find_accelerator
-from scoot_ray.simulator.settings import Version
+from scoot_ray.study.base import Section, tupled
+from scoot_ray.study.engine import Engine
+from scoot_ray.study.space import SpaceSection
 
-Scalar = bool | int | float | str
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 MAX_RATE = "max_rate_under_slo"
-
-
-class StudyError(ValueError):
-    """The study cannot be used; the message is one line for its author."""
-
-
-class Section(BaseModel):
-    """What all sections have in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def _underscored(value: object) -> object:
-    """Engine parameters may be written with - or _."""
-    if isinstance(value, Mapping):
-        return {str(key).lstrip("-").replace("-", "_"): entry for key, entry in value.items()}
-    return value
-
-
-def _tupled(value: object) -> object:
-    """YAML has lists; frozen studies have tuples."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _moment(value: object) -> object:
@@ -56,123 +31,14 @@ def _moment(value: object) -> object:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-class FromEnvironment(Section):
-    """A secret: only the name of the variable that holds it is ever written down."""
-
-    from_env: str
-
-
-class Hardware(Section):
-    """What a simulated engine runs on: accelerators of the catalogue, or a machine that ``calibrate`` has measured."""
-
-    accelerator: str | None = None
-    count: PositiveInt = 1
-    calibration: str | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.accelerator is None) == (self.calibration is None):
-            raise ValueError("give accelerator (and count), or calibration")
-        if self.accelerator is not None:
-            find_accelerator(self.accelerator)
-        elif self.count != 1:
-            raise ValueError("count goes with accelerator")
-        return self
-
-
-_OF_SIMULATED = ("hardware", "version", "clock", "noise")
-_OF_EXTERNAL = ("command", "ready_url", "base_url", "stop_command", "dialect", "api_key_variable")
-
-
-class Engine(Section):
-    """What serves the model, and how it is started.
-
-    ``hardware`` to ``noise`` go with kind ``simulated`` alone, ``command`` and what follows with ``external`` alone.
-    """
-
-    kind: Literal["vllm", "sglang", "tensorrt-llm", "external", "simulated"] = "vllm"
-    model: str = Field(min_length=1)
-    python: str | None = None
-    args: Annotated[dict[str, Scalar], BeforeValidator(_underscored)] = {}
-    env: dict[str, str | FromEnvironment] = {}
-    start_timeout_s: PositiveFloat = 600.0
-    hardware: Hardware | None = None
-    version: Version | None = None
-    clock: Literal["virtual", "real"] | None = None
-    noise: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
-    command: Annotated[tuple[str, ...] | None, BeforeValidator(_tupled)] = None
-    ready_url: str | None = None
-    base_url: str | None = None
-    stop_command: Annotated[tuple[str, ...] | None, BeforeValidator(_tupled)] = None
-    dialect: Literal["vllm", "sglang", "trtllm"] | None = None
-    api_key_variable: str | None = None
-
-    @model_validator(mode="after")
-    def _external(self) -> Self:
-        if self.kind != "external":
-            for name in _OF_EXTERNAL:
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} goes with kind: external")
-            return self
-        if not self.command:
-            raise ValueError("kind: external needs command, a list of words with {model}, {port} and the parameters")
-        if self.python is not None:
-            raise ValueError("python goes with other kinds; command says what an external engine is started with")
-        if self.api_key_variable is not None and self.api_key_variable not in self.env:
-            raise ValueError(f"api_key_variable: {self.api_key_variable!r} is not in env")
-        for name in ("ready_url", "base_url"):
-            url = getattr(self, name)
-            if url is not None and not url.startswith(("http://", "https://")):
-                raise ValueError(f"{name}: {url!r} is no URL; write http://{{host}}:{{port}} or where it serves")
-        return self
-
-    @model_validator(mode="after")
-    def _of_kind(self) -> Self:
-        if self.kind == "simulated":
-            if self.hardware is None:
-                raise ValueError("kind: simulated needs hardware, such as {accelerator: A100-80G, count: 2}")
-            if self.python is not None:
-                raise ValueError("python goes with a real engine; a simulated one needs none")
-        else:
-            for name in _OF_SIMULATED:
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} goes with kind: simulated")
-        return self
-
-    @property
-    def simulated(self) -> bool:
-        """Whether every figure of it is simulated."""
-        return self.kind == "simulated"
-
-    @property
-    def in_virtual_time(self) -> bool:
-        """Whether loads are computed rather than sent."""
-        return self.simulated and self.clock != "real"
-
-    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """The engine's own variables with secrets filled in from ``inherited``.
-
-        Raises:
-            StudyError: a variable that should hold a secret is not set.
-        """
-        filled = {}
-        for name, value in self.env.items():
-            if isinstance(value, str):
-                filled[name] = value
-            elif value.from_env in inherited:
-                filled[name] = inherited[value.from_env]
-            else:
-                raise StudyError(f"engine.env.{name}: from_env: {value.from_env}: this variable is not set; export it")
-        return filled
-
-
 class Resources(Section):
     """What Ray reserves for one evaluation, all replicas together."""
 
     gpus: Annotated[int, Field(ge=0)] = 0
     cpus: PositiveFloat = 1.0
+    pin: bool = False
     accelerator: str | None = None
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class Arrivals(Section):
@@ -225,24 +91,6 @@ class ObjectiveSpec(Section):
     direction: Literal["minimize", "maximize"]
 
 
-class ParameterSpec(Section):
-    """One parameter of the search space."""
-
-    type: Literal["integer", "float", "choice", "boolean"]
-    low: int | float | None = None
-    high: int | float | None = None
-    scale: Literal["linear", "log", "powers_of_two"] = "linear"
-    values: tuple[Scalar, ...] | None = None
-    default: Scalar | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _sequence(cls, value: object) -> object:
-        if isinstance(value, dict) and isinstance(value.get("values"), list):
-            return {**value, "values": tuple(value["values"])}
-        return value
-
-
 class Patience(Section):
     """When the search ends early: after so many suggestions without an improvement, or by what is expected of the next.
 
@@ -270,6 +118,7 @@ class Budget(Section):
     patience: Annotated[Patience | None, BeforeValidator(_patience)] = None
     gpu_hours: PositiveFloat | None = None
     deadline: Annotated[datetime | None, BeforeValidator(_moment)] = None
+    end_hopeless: bool = True
 
     def left(self, log: Log, gpus: int) -> int:
         """Search trials that may still be submitted; open ones count as spent."""
@@ -279,10 +128,22 @@ class Budget(Section):
 
 
 class Confirmation(Section):
-    """How the winners are proved."""
+    """How the winners are proved: every contestant under ``arrival_orders``, what is close under further ones."""
 
     finalists: Annotated[int, Field(ge=0)] = 3
     arrival_orders: PositiveInt = 5
+    max_arrival_orders: PositiveInt | None = None
+
+    @property
+    def most_orders(self) -> int:
+        """The most arrival orders of one contestant: twice ``arrival_orders`` where the study does not say."""
+        return 2 * self.arrival_orders if self.max_arrival_orders is None else self.max_arrival_orders
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.most_orders < self.arrival_orders:
+            raise ValueError(f"max_arrival_orders: {self.most_orders}; allowed: from arrival_orders on")
+        return self
 
 
 class Study(Section):
@@ -296,18 +157,16 @@ class Study(Section):
     workload: Workload
     objectives: (
         Literal["throughput", "tail_latency", "interactive"]
-        | Annotated[tuple[ObjectiveSpec, ...], Field(min_length=1, max_length=2), BeforeValidator(_tupled)]
+        | Annotated[tuple[ObjectiveSpec, ...], Field(min_length=1, max_length=2), BeforeValidator(tupled)]
     )
-    slos: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
+    slos: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
     baseline: str | None = None
-    space: (
-        Literal["vllm", "vllm-0.4.2", "sglang", "tensorrt-llm"]
-        | Annotated[dict[str, ParameterSpec], BeforeValidator(_underscored)]
-    )
-    constraints: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
+    space: SpaceSection
+    constraints: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
+    engine_rules: Literal["auto", "none"] | Annotated[tuple[str, ...], BeforeValidator(tupled)] = "auto"
     budget: Budget = Budget()
     parallelism: PositiveInt = 1
-    warm_start: Annotated[tuple[str, ...], BeforeValidator(_tupled)] = ()
+    warm_start: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
     confirmation: Confirmation = Confirmation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     output: str = "runs"

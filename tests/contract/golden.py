@@ -15,8 +15,9 @@ from typing import Any
 
 from scoot_ray.load.client.loop import PreciseEventLoop
 from scoot_ray.load.client.target import Target
+from scoot_ray.load.hooks import Hooks
 from scoot_ray.load.plan import Call, ScheduledCall
-from scoot_ray.load.replay import Hooks, ReplayResult, replay
+from scoot_ray.load.replay import ReplayResult, replay
 
 TOKENS = 6
 CLOSE_S = 0.25

@@ -243,7 +243,7 @@ def test_a_missing_model_or_python_is_our_fault(kind: Kind, tmp_path: Path) -> N
     python, program = str(tmp_path / "python"), kind.options.program
     options = replace(kind.options, python=python, program=(python, *program[1:]) if program else ())
     failure = refused(replace(kind, options=options), {}, tmp_path)
-    assert failure.kind is FailureKind.INTERNAL
+    assert failure.kind is FailureKind.ENVIRONMENT
     assert "No such file" in failure.detail
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from scoot_ray.cluster.cores import client_core
-from scoot_ray.cluster.evaluation import Finished, Task, evaluate
+from scoot_ray.cluster.evaluation import Finished, evaluate
+from scoot_ray.cluster.task import Task
 from scoot_ray.load.capacity.probing import EVALUATION_PROBES
 from scoot_ray.load.trace import Request, Trace
 from scoot_ray.search import SLO, Config, Failed, FailureKind, Measured, Origin, Trial
@@ -60,10 +61,10 @@ def test_every_order_is_measured_within_one_start_and_kept() -> None:
     assert len(outcome.runs) == 2
     name = "mean_ttft_ms"
     assert outcome.metrics[name] == pytest.approx(sum(one[name] for one in outcome.runs) / 2)
-    assert set(finished.observation.timings) == {"start_s", "warmup_s", "load_s", "drain_s", "stop_s"}
+    assert set(finished.observation.timings) == {"stage_s", "start_s", "warmup_s", "load_s", "drain_s", "stop_s"}
     assert {"engine.log", "requests-1.jsonl", "requests-2.jsonl", "circumstances.json"} <= finished.files.keys()
     assert json.loads(finished.files["circumstances.json"])["prefix_cache_cleared"] is True
-    assert phases[0] == "starting the engine"
+    assert "starting the engine" in phases
     assert "stopping the engine" in phases
 
 

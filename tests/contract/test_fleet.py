@@ -20,10 +20,12 @@ from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.client.loop import PreciseEventLoop
 from scoot_ray.load.client.target import Target, open_session
 from scoot_ray.load.errors import LoadError
+from scoot_ray.load.figures.standing import Standing
 from scoot_ray.load.fleet import deal, processes_for, replay_together
+from scoot_ray.load.hooks import STOPPED, Hooks, Progress
 from scoot_ray.load.measure import Load, run_replay
 from scoot_ray.load.plan import ScheduledCall
-from scoot_ray.load.replay import STOPPED, Hooks, Progress, ReplayResult
+from scoot_ray.load.replay import ReplayResult
 from scoot_ray.load.trace import Request
 from tests.contract.golden import Golden, call, golden_server, plan_of
 
@@ -64,6 +66,22 @@ def test_all_processes_stop_when_told(golden: Golden) -> None:
     result = fly_together(golden.target(), plan, 2, hooks=Hooks(stop=lambda: len(golden.log()) == 4))
     assert result.ended_early == STOPPED
     assert [record.error for record in result.records] == [STOPPED] * 6
+
+
+def test_where_all_processes_stand_is_told_as_one(golden: Golden) -> None:
+    golden.script(_4="hang")
+    told: list[Standing] = []
+
+    def ask(standing: Standing) -> bool:
+        told.append(standing)
+        return standing.completed == 4
+
+    plan = [*plan_of(5), ScheduledCall(5, 3600.0, call(5))]
+    result = fly_together(golden.target(), plan, 2, hooks=Hooks(hopeless=ask))
+    assert result.ended_early is not None
+    last = told[-1]
+    assert (last.planned, last.completed, len(last.waiting_due_s), len(last.unsent_due_s)) == (6, 4, 1, 1)
+    assert len(last.settled_ms["ttft"]) == 4
 
 
 def test_a_process_that_dies_is_no_result_and_takes_the_others_along(golden: Golden) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from scoot_ray.cluster.evaluation import Task, evaluate
+from scoot_ray.cluster.evaluation import evaluate
+from scoot_ray.cluster.task import Task
 from scoot_ray.engine.catalogue import available_flags
 from scoot_ray.engine.kinds import KINDS, Kind
 from scoot_ray.engine.kinds.external import Outside

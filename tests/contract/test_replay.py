@@ -16,11 +16,14 @@ from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.client.target import Target
 from scoot_ray.load.command import ReplayOptions, replay_command
 from scoot_ray.load.errors import LoadError, TraceError
+from scoot_ray.load.figures.bounds import bounds_of
 from scoot_ray.load.figures.metrics import counts_of, itl_s, metrics_of, tpot_s
 from scoot_ray.load.figures.records import record_to_json
+from scoot_ray.load.figures.standing import Standing
+from scoot_ray.load.hooks import ENGINE_DIED, HOPELESS, STOPPED, Hooks, Progress
 from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.plan import ScheduledCall
-from scoot_ray.load.replay import DRAIN, ENGINE_DIED, STOPPED, Hooks, Progress, replay
+from scoot_ray.load.replay import DRAIN, replay
 from scoot_ray.load.trace import CANCELLED, Request, RequestRecord
 from tests.contract.golden import CLOSE_S, FAULTS, HARMLESS, TOKENS, WHOLE, Golden, call, fly, plan_of
 
@@ -194,6 +197,29 @@ def test_a_replay_ends_at_once_when_told(golden: Golden, hooks: Hooks, reason: s
     assert result.ended_early == reason
     assert [record.error for record in result.records] == [reason] * 4
     assert [record.sent_s is None for record in result.records] == [False, False, False, True]
+
+
+def test_a_hopeless_replay_ends_and_was_told_the_truth(golden: Golden) -> None:
+    golden.script(_5="hang", _6="reset")
+    told: list[Standing] = []
+
+    def ask(standing: Standing) -> bool:
+        told.append(standing)
+        return len(told) == 2
+
+    plan = [*plan_of(7), ScheduledCall(7, 3600.0, call(7))]
+    result = fly(golden.target(), plan, Hooks(hopeless=ask))
+    assert result.ended_early == HOPELESS
+    assert [record.error for record in result.records] == [None] * 5 + [HOPELESS, "cut", HOPELESS]
+    last = told[-1]
+    assert (last.planned, last.completed, last.failed, last.cancelled) == (8, 5, 1, 0)
+    assert (len(last.waiting_due_s), len(last.started_due_s), len(last.unsent_due_s)) == (1, 0, 1)
+    assert last.unsent_due_s.tolist() == [3600.0]
+    assert (last.output_tokens, last.tokens_left) == (5 * TOKENS, 2 * TOKENS)
+    metrics = metrics_of(result.records)
+    settled = [1e3 * (one.token_times_s[0] - one.scheduled_s) for one in result.records if one.error is None]
+    assert sorted(last.settled_ms["ttft"]) == pytest.approx(sorted(settled))
+    assert bounds_of(last, 0.5)["mean_ttft_ms"][0] <= metrics["mean_ttft_ms"]
 
 
 def test_sends_do_not_wait_for_answers(golden: Golden) -> None:

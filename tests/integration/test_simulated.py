@@ -24,7 +24,7 @@ def simulated(run: Run) -> Run:
     run.document.update(parallelism=4, budget={"observations": 8}, tuner="scoot")
     run.document["resources"] = {"cpus": 0.5}
     run.document["workload"].update(duration_s=20, request_timeout_s=100)
-    run.document["confirmation"] = {"finalists": 1, "arrival_orders": 2}
+    run.document["confirmation"] = {"finalists": 1, "arrival_orders": 2, "max_arrival_orders": 2}
     return run
 
 

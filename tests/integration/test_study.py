@@ -16,7 +16,7 @@ pytestmark = pytest.mark.ray
 
 def test_a_study_runs_to_its_result_with_confirmation_and_learns_from_crashes(run: Run) -> None:
     run.document.update(tuner="scoot", parallelism=2, budget={"observations": 5})
-    run.document["confirmation"] = {"finalists": 1, "arrival_orders": 2}
+    run.document["confirmation"] = {"finalists": 1, "arrival_orders": 2, "max_arrival_orders": 2}
     run.document["engine"]["env"]["FAKE_VLLM_CRASH_ABOVE_SEQS"] = "32"
     code, out, err = run.tune()
     assert code == 0, err

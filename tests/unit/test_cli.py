@@ -30,7 +30,10 @@ def test_help_loads_nothing_heavy() -> None:
     assert heavy.isdisjoint(done.stdout.split())
 
 
-@pytest.mark.parametrize("verb", ["validate", "tune", "resume", "status", "explain", "replay", "capacity"])
+VERBS = ["init", "validate", "space", "tune", "resume", "status", "explain", "report", "replay", "capacity", "doctor"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb: str) -> None:
     done = CliRunner().invoke(main, [verb, "--help"])
     assert done.exit_code == 0
@@ -42,7 +45,7 @@ def test_validate_prints_the_resolved_study_and_the_estimate(study: Path) -> Non
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
     assert document["study"]["workload"]["trace"] == str(study.parent / "trace.jsonl")
-    assert document["estimate"]["engine_starts"] == 30 + 2 * 4
+    assert document["estimate"]["engine_starts"] == 30 + 4 * 10
     assert CliRunner().invoke(main, ["validate", str(study)]).exit_code == 0
 
 

@@ -67,6 +67,21 @@ def next_study(tmp_path: Path, document: dict[str, Any], run: RunFolder, **chang
     return resolved_of(tmp_path, {**document, "name": "next", "warm_start": [str(run.path)], **changes})
 
 
+def test_another_version_s_defaults_are_read_as_they_were_there(tmp_path: Path, document: dict[str, Any]) -> None:
+    """What 0.4.2 left unset was off there, though it is on by default in the version that reads the history."""
+    seqs = {"type": "integer", "low": 32, "high": 512, "scale": "powers_of_two", "default": 256}
+    old = {**document, "space": {"max_num_seqs": seqs}, "budget": {"observations": 2}}
+    folder = RunFolder(tmp_path / "runs" / "small")
+    run_inline(resolved_of(tmp_path, old), folder)
+    caching = {"type": "boolean", "default": True}
+    engine = {**document["engine"], "version": "0.32.0"}
+    space = {"max_num_seqs": seqs, "enable_prefix_caching": caching}
+    plan = next_study(tmp_path, document, folder, engine=engine, space=space)
+    (earlier,) = plan.problem.earlier
+    assert earlier.history
+    assert {o.trial.config["enable_prefix_caching"] for o in earlier.history} == {False}
+
+
 def test_another_run_s_winners_come_first(tmp_path: Path, document: dict[str, Any], run: RunFolder) -> None:
     plan = next_study(tmp_path, document, run)
     (earlier,) = plan.problem.earlier

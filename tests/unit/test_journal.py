@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ values = (
 metrics = st.dictionaries(st.sampled_from(["mean_ttft_ms", "error_rate"]), st.floats(0, 1e6))
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Measured, metrics, st.lists(metrics, max_size=3).map(tuple)),
-    st.builds(Bounded, st.just({"mean_ttft_ms": (1.0, 2.5)}), st.text(max_size=20)),
-    st.builds(Failed, st.sampled_from(FailureKind), st.text(max_size=40)),
+    st.builds(Bounded, st.just({"mean_ttft_ms": (1.0, inf), "a": (-inf, 2.5)}), st.text(max_size=20)),
+    st.builds(Failed, st.sampled_from(FailureKind), st.text(max_size=40), st.booleans()),
 )
 
 
@@ -35,7 +36,7 @@ def test_what_is_read_back_is_what_was_written(
     folder = tmp_path_factory.mktemp("journal")
     journal = Journal(folder)
     log = journal.started(journal.replay(), {"python": "3.11"})
-    trial = Trial(0, config, Origin.INITIAL, (0, 2))
+    trial = Trial(0, config, Origin.INITIAL, (0, 2), ((812.5, 31.0), (240.0, 60.0)))
     log = journal.submitted(log, trial)
     for outcome in happened:
         log = journal.observed(log, Observation(trial, outcome, "host", {"load_s": 1.5}))
@@ -94,3 +95,30 @@ def test_nothing_that_json_cannot_say_gets_in(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         journal.observed(log, Observation(log.trials[0], Measured({"mean_ttft_ms": float("nan")})))
     assert Journal(tmp_path).replay() == log
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [({"of_configuration": True}, FailureKind.CRASHED), ({}, FailureKind.INTERNAL)]
+)
+def test_a_kind_that_only_a_newer_version_knows_still_says_whose_fault_it_was(
+    tmp_path: Path, said: dict[str, bool], kind: FailureKind
+) -> None:
+    journal, log = one_trial(tmp_path)
+    journal.observed(log, Observation(log.trials[0], Failed(FailureKind.REJECTED, "too hot")))
+    path = tmp_path / "00000001.json"
+    event = json.loads(path.read_bytes())
+    event["data"]["outcome"] = {"failed": "melted", "detail": "too hot", **said}
+    path.write_text(json.dumps(event))
+    read = Journal(tmp_path).replay()
+    (seen,) = read.observations or read.setbacks
+    assert seen.outcome == Failed(kind, "melted: too hot")
+
+
+def test_failures_written_before_there_were_ambiguous_ones_are_certain(tmp_path: Path) -> None:
+    journal, log = one_trial(tmp_path)
+    journal.observed(log, Observation(log.trials[0], Failed(FailureKind.CRASHED, "boom")))
+    path = tmp_path / "00000001.json"
+    event = json.loads(path.read_bytes())
+    event["data"]["outcome"] = {"failed": "crashed", "detail": "boom"}
+    path.write_text(json.dumps(event))
+    assert Journal(tmp_path).replay().observations[0].outcome == Failed(FailureKind.CRASHED, "boom")

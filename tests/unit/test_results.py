@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import subprocess
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -22,7 +24,8 @@ from scoot_ray.engine.flags import parse_flags
 from scoot_ray.load.trace import Trace
 from scoot_ray.log import Log
 from scoot_ray.resolve import Resolved
-from scoot_ray.results.export import serve_script
+from scoot_ray.results.deployment import deployment_of
+from scoot_ray.results.export.shell import serve_script
 from scoot_ray.results.live import PlainLines, best_so_far, expected_trials, remaining_s
 from scoot_ray.results.scatter import scatter
 from scoot_ray.results.summary import summarise
@@ -114,9 +117,9 @@ def test_a_flat_throughput_objective_is_warned_of() -> None:
 
 def test_the_script_is_valid_shell_and_gives_back_the_configuration(tmp_path: Path) -> None:
     _, result = confirmed_run()
-    result["recommended"]["env"] = {"PLAIN": "a b", "HF_TOKEN": {"from_env": "MY_TOKEN"}}
+    result["serving"]["env"] = {"PLAIN": "a b", "HF_TOKEN": {"from_env": "MY_TOKEN"}}
     result["study"] = "evil\n$(touch pwned)"
-    script = serve_script(result, datetime(2026, 1, 2, tzinfo=UTC))
+    script = serve_script(deployment_of(result, datetime(2026, 1, 2, tzinfo=UTC)))
     path = tmp_path / "serve.sh"
     path.write_text(script)
     subprocess.run(["sh", "-n", str(path)], check=True)
@@ -129,14 +132,21 @@ def test_the_script_is_valid_shell_and_gives_back_the_configuration(tmp_path: Pa
 
 def test_the_script_writes_the_files_that_its_command_reads(tmp_path: Path) -> None:
     _, result = confirmed_run()
-    result["recommended"] |= {
-        "files": {"options.yaml": "a: '$(touch pwned)'\nb: 1\n"},
-        "command": ["cat", "options.yaml"],
-    }
+    result["serving"] |= {"kind": "tensorrt-llm", "args": {"max_seq_len": 512, "print_iter_log": "$(touch pwned)"}}
+    result["recommended"]["config"] = {"max_batch_size": 8, "kv_cache_config.enable_block_reuse": False}
+    tmp_path.joinpath("trtllm-serve").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    tmp_path.joinpath("trtllm-serve").chmod(0o755)
     path = tmp_path / "serve.sh"
-    path.write_text(serve_script(result))
-    said = subprocess.run(["sh", str(path)], check=True, cwd=tmp_path, capture_output=True, text=True).stdout
-    assert said == "a: '$(touch pwned)'\nb: 1\n"
+    path.write_text(serve_script(deployment_of(result, None)))
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    said = subprocess.run(["sh", str(path)], check=True, cwd=tmp_path, env=env, capture_output=True, text=True).stdout
+    options = "llm_api_options.yaml"
+    given = ["--max_seq_len", "512", "--max_batch_size", "8", "--extra_llm_api_options", options]
+    assert said.split()[1:] == given
+    assert yaml.safe_load(tmp_path.joinpath(options).read_text()) == {
+        "kv_cache_config": {"enable_block_reuse": False},
+        "print_iter_log": "$(touch pwned)",
+    }
     assert not (tmp_path / "pwned").exists()
 
 
@@ -176,7 +186,7 @@ def test_a_finalist_that_fails_when_measured_again_is_never_recommended() -> Non
 
 def test_progress_counts_down() -> None:
     plan = resolved(problem((Objective("mean_tpot_ms"),)))
-    assert expected_trials(plan) == 30 + 4
+    assert expected_trials(plan) == 30 + 2 * 8
     log = searched(plan.problem)
     assert remaining_s(plan, log) < remaining_s(plan, Log())
     assert best_so_far(plan, Log()) == "nothing yet"

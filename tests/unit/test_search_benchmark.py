@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from benchmarks.search import __main__ as command
 from benchmarks.search.best_known import metrics_of, survey, usable_costs
-from benchmarks.search.campaign import Campaign, FolderInUse, OtherServices, read_survey, run
+from benchmarks.search.campaign import Campaign, OtherServices, read_survey, run
 from benchmarks.search.cell import Cell, Step, finished, play, read_steps
 from benchmarks.search.evaluation import Evaluator
 from benchmarks.search.judgement import checkpoints, judge, read_judgement, write_judgement
+from benchmarks.search.pool import FolderInUse
 from benchmarks.search.report import NothingToReport, write_report
 from benchmarks.search.score import Yardstick, read_results, scores, yardsticks
 from benchmarks.search.services import SERVICES, Scenario
@@ -143,7 +144,7 @@ def test_observations_come_in_the_order_in_which_they_end() -> None:
 
 def test_a_judgement_is_of_what_is_recommended_from_each_prefix(crashing: Evaluator, tmp_path: Path) -> None:
     steps = play(Cell(0, 1, "s", "random"), crashing, 8, tmp_path / "j.jsonl")
-    judgement = judge(crashing, steps, 8)
+    judgement = judge("random", crashing, steps, 8)
     assert set(judgement.recommended) == set(checkpoints(8)) == {1, 3, 5, 8}
     assert all(trial < n for n, trials in judgement.recommended.items() for trial in trials)
     assert judgement.recommended[1] == (0,)
@@ -209,6 +210,9 @@ def test_a_difference_is_paired_and_of_what_both_have() -> None:
     assert found.mean == pytest.approx(-0.1)
     assert found.over_seeds == pytest.approx((-0.1, -0.1))
     assert difference({("a", 0): 1.0}, {("b", 0): 1.0}) is None
+    alone = difference({("a", 0): 1.0, ("b", 0): 0.5}, {("a", 0): 0.0, ("b", 0): 0.0})
+    assert alone is not None
+    assert alone.over_seeds is None
 
 
 def test_services_that_differ_widen_the_interval_over_services_alone() -> None:
@@ -229,7 +233,7 @@ def test_ranks_are_among_all_and_shared_between_equals() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search")
     lines = [progress.line for progress in run(campaign(folder), jobs=1)]
-    assert len(lines) == 4
+    assert len(lines) == 6
     assert not any("failed: " in line for line in lines)
     return folder
 
@@ -282,6 +286,7 @@ def test_a_folder_without_results_makes_no_report(tmp_path: Path) -> None:
         (["run", "--out", "x", "--tuners", "scoot,magic"], "'magic'; allowed: "),
         (["run", "--out", "x", "--services", "moon"], "'moon'; allowed: dev, judge, all, or of "),
         (["run", "--out", "x", "--pd", "1,0"], "'0'; allowed: whole numbers from 1 on"),
+        (["stops", "--out", "nowhere"], "nowhere: no run of scoot, PD 1, has 60 observations"),
         (["report", "nowhere"], "nowhere: no cell has been judged"),
     ],
 )

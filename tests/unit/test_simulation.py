@@ -14,12 +14,14 @@ import pytest
 import yaml
 from rich.console import Console
 
+from scoot_ray.problem import ending_rule
 from scoot_ray.resolve import Resolved, resolve
-from scoot_ray.results.export import serve_script
+from scoot_ray.results.deployment import deployment_of
+from scoot_ray.results.export.shell import serve_script
 from scoot_ray.results.gains import gains_table, one_line
 from scoot_ray.results.tables import print_result
 from scoot_ray.run_folder import RunFolder
-from scoot_ray.search import Failed, FailureKind, Measured, Origin, Trial
+from scoot_ray.search import Bounded, Failed, FailureKind, Measured, Origin, Trial
 from scoot_ray.simulation import Simulation
 from scoot_ray.study import StudyError, read_study
 from scoot_ray.sweep import run_inline, sweep
@@ -77,6 +79,52 @@ def test_the_same_trial_gives_the_same_observation(tmp_path: Path, document: dic
     assert first.outcome.metrics["request_throughput_per_gpu"] == first.outcome.metrics["request_throughput"] / 2
     assert json.loads(files["circumstances.json"])["simulated"] is True
     assert b"simulated vLLM 0.4.2" in files["engine.log"]
+
+
+def crowded(tmp_path: Path, document: dict[str, Any], **changes: Any) -> Resolved:
+    """More requests than a small batch can serve."""
+    document["workload"]["arrivals"]["rate"] = 12
+    document["engine"]["noise"] = 0
+    document |= changes
+    return resolved_of(tmp_path, document)
+
+
+def test_an_evaluation_that_has_lost_ends_early_within_its_bounds(tmp_path: Path, document: dict[str, Any]) -> None:
+    resolved = crowded(tmp_path, document, objectives="tail_latency")
+    default = resolved.problem.space.default or {}
+    rule = ending_rule(resolved.study, resolved.problem)
+    simulation = Simulation(resolved.study, resolved.trace.requests, rule=rule)
+    good = simulation.evaluate(Trial(0, default, Origin.DEFAULT))[0].outcome
+    assert isinstance(good, Measured)
+    reached = ((good.metrics["p95_e2el_ms"] / 2,),)
+    hopeless = Trial(1, default, Origin.MODEL, to_beat=reached)
+    ended, _ = simulation.evaluate(hopeless)
+    whole, _ = evaluate(resolved, hopeless)
+    assert isinstance(ended.outcome, Bounded)
+    assert isinstance(whole.outcome, Measured)
+    assert ended.timings["load_s"] < whole.timings["load_s"]
+    for name, (low, high) in ended.outcome.bounds.items():
+        assert low * (1 - 1e-9) <= whole.outcome.metrics[name] <= high * (1 + 1e-9), name
+    assert ended.outcome.reason.startswith("p95_e2el_ms is at least") or "the queue grows" in ended.outcome.reason
+    for trial in (Trial(1, default, Origin.MODEL), Trial(1, default, Origin.CONFIRMATION, (0, 1), reached)):
+        assert isinstance(simulation.evaluate(trial)[0].outcome, Measured)
+
+
+def test_a_study_ends_what_has_lost_unless_told_not_to(tmp_path: Path, document: dict[str, Any]) -> None:
+    document["budget"] = {"observations": 10}
+    resolved = crowded(tmp_path, document, objectives="tail_latency")
+    result = run_inline(resolved, RunFolder(tmp_path / "runs" / "ends"))
+    assert result["outcomes"]["bounded"] > 0
+    assert json.loads(json.dumps(result, allow_nan=False)) == json.loads(
+        (tmp_path / "runs/ends/result.json").read_text()
+    )
+    out = io.StringIO()
+    print_result(Console(file=out, width=120), result)
+    assert f"{result['outcomes']['bounded']} ended early" in out.getvalue()
+    document["budget"] = {"observations": 10, "end_hopeless": False}
+    to_the_end = run_inline(resolved_of(tmp_path, document), RunFolder(tmp_path / "runs" / "whole"))
+    assert to_the_end["outcomes"]["bounded"] == 0
+    assert result["phases_s"]["load_s"] < to_the_end["phases_s"]["load_s"]
 
 
 def test_noise_is_of_the_trial_and_can_be_turned_off(tmp_path: Path, document: dict[str, Any]) -> None:
@@ -187,7 +235,7 @@ def test_a_study_in_this_process_says_everywhere_that_it_is_simulated(tmp_path: 
     assert result["simulated"] is True
     assert result["sentence"].startswith("Simulated: ")
     assert result["engine"]["engine_version"] == "0.4.2 (simulated)"
-    assert "SIMULATED" in serve_script(result)
+    assert "SIMULATED" in serve_script(deployment_of(dict(result), None))
     text = io.StringIO()
     print_result(Console(file=text, width=140), result)
     assert "Every figure here is simulated" in text.getvalue()

@@ -51,7 +51,7 @@ def test_a_real_vllm_is_tuned_refusals_are_learnt_and_the_winner_is_confirmed(tm
         # vLLM itself refuses 64: fewer batched tokens than sequences. The study does not say so on purpose.
         "space": {"max_num_batched_tokens": {"type": "choice", "values": [2048, 1024, 64], "default": 2048}},
         "budget": {"observations": 3},
-        "confirmation": {"finalists": 1 if confirmed else 0, "arrival_orders": 2},
+        "confirmation": {"finalists": 1 if confirmed else 0, "arrival_orders": 2, "max_arrival_orders": 2},
     }
     study = tmp_path / "study.yaml"
     study.write_text(yaml.safe_dump(document))

@@ -88,6 +88,7 @@ def _text(value: bool | int | float | str) -> str:
 
 EXTERNAL = Kind(
     name="external",
+    title="an external service",
     dialect="vllm",
     command=command,
     show=command,

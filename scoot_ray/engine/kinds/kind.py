@@ -35,12 +35,15 @@ class Start:
 class FlagSource:
     """Where an engine's flags are read from.
 
-    ``script`` runs under its Python, which must have ``module``; ``install`` says how to get it.
+    ``script`` runs under its Python, which must have ``module``; ``install`` says how to get it. ``parser`` is the file
+    in the module's folder that changes when the flags do.
     """
 
+    kind: str
     module: str
     script: Path
     install: str
+    parser: str
 
 
 def no_files(_start: Start) -> Mapping[str, str]:
@@ -52,6 +55,7 @@ def no_files(_start: Start) -> Mapping[str, str]:
 class Kind:
     """What differs from one engine to the next.
 
+    ``title`` is its own spelling of its name.
     ``command`` and ``files`` (name -> text, in the evaluation's folder) start a server; ``show`` is the command to
     serve with afterwards, which may refer to the same files. ``key_variable`` is the environment variable that takes an
     API key; without one the server gets none. ``health``, ``version``, ``metrics`` and ``reset`` are paths (``reset``
@@ -62,6 +66,7 @@ class Kind:
     """
 
     name: str
+    title: str
     dialect: Dialect
     command: Callable[[Start], list[str]]
     show: Callable[[Start], list[str]]

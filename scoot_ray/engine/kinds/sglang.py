@@ -33,11 +33,18 @@ def _flags(start: Start, flags: dict[str, bool | int | float | str]) -> tuple[st
 
 SGLANG = Kind(
     name="sglang",
+    title="SGLang",
     dialect="sglang",
     command=command,
     show=show,
     served_name=name_in_flags,
-    source=FlagSource("sglang", Path(__file__).parents[1] / "scripts" / "ask_sglang.py", "pip install sglang there"),
+    source=FlagSource(
+        "sglang",
+        "sglang",
+        Path(__file__).parents[1] / "scripts" / "ask_sglang.py",
+        "pip install sglang there",
+        "srt/server_args.py",
+    ),
     own=frozenset(
         {"host", "port", "model", "model_path", "api_key", "admin_api_key", "config", "grpc_mode", "use_ray"}
         | {"nnodes", "node_rank", "dist_init_addr", "ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "fastapi_root_path"}

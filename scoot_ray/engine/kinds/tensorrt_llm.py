@@ -81,15 +81,18 @@ def _put(options: dict[str, Any], path: list[str], value: Value) -> None:
 
 TENSORRT_LLM = Kind(
     name="tensorrt-llm",
+    title="TensorRT-LLM",
     dialect="trtllm",
     command=command,
     show=show,
     files=files,
     served_name=served_name,
     source=FlagSource(
+        "tensorrt-llm",
         "tensorrt_llm",
         Path(__file__).parents[1] / "scripts" / "ask_tensorrt_llm.py",
         "pip install tensorrt-llm there, or its image",
+        "llmapi/llm_args.py",
     ),
     own=frozenset(
         {"host", "port", "model", "config", "extra_llm_api_options", "server_role", "metadata_server_config_file"}

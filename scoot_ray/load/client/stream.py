@@ -68,6 +68,11 @@ class StreamTap(asyncio.BufferedProtocol):
         if exception is not None:
             raise exception
 
+    @property
+    def pending_since_s(self) -> float | None:
+        """When the first piece came that has not been looked into."""
+        return self._pending[0][0] if self._pending else None
+
     def stop(self) -> None:
         """Read no further: the rest of the body is not wanted."""
         self._stopped = True

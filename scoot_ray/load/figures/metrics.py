@@ -49,7 +49,7 @@ def metrics_of(
         metrics["offered_rate"] = len(records) / offered_s
     metrics |= _throughput(records, done, goodput)
     for name, values in latencies_ms(done).items():
-        metrics |= _statistics(name, values)
+        metrics |= statistics(name, values)
     return metrics
 
 
@@ -63,7 +63,7 @@ def from_send_metrics(records: Sequence[RequestRecord]) -> dict[str, float]:
     return {
         f"from_send_{key}": value
         for name, values_s in values.items()
-        for key, value in _statistics(name, np.asarray(values_s) * 1e3).items()
+        for key, value in statistics(name, np.asarray(values_s) * 1e3).items()
     }
 
 
@@ -174,16 +174,17 @@ def _throughput(
         rates["output_throughput"] = generated
         rates["total_token_throughput"] = generated + sum(usage.prompt_tokens for usage in usages)
     if goodput:
-        rates["request_goodput"] = sum(_is_good(request_latencies_s(record), goodput) for record in done)
+        rates["request_goodput"] = sum(is_good(request_latencies_s(record), goodput) for record in done)
     return {"duration_s": duration_s, **{name: amount / duration_s for name, amount in rates.items()}}
 
 
-def _is_good(latencies_s: Mapping[str, float], goodput: Sequence[Limit]) -> bool:
+def is_good(latencies_s: Mapping[str, float], goodput: Sequence[Limit]) -> bool:
     """Whether every limit holds; a latency the request does not have cannot break one."""
     return all(latencies_s.get(limit.latency, 0.0) * 1e3 <= limit.at_most_ms for limit in goodput)
 
 
-def _statistics(name: str, values_ms: Floats) -> dict[str, float]:
+def statistics(name: str, values_ms: Floats) -> dict[str, float]:
+    """Mean, median, standard deviation and percentiles of a latency's samples, by the metrics' names."""
     if not len(values_ms):
         return {}
     percentiles = np.percentile(values_ms, PERCENTILES)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from scoot_ray.load.replay import Progress
+from scoot_ray.load.hooks import Progress
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 

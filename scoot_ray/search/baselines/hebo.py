@@ -16,7 +16,7 @@ import numpy as np
 from scoot_ray.search import solver
 from scoot_ray.search.acquisition import upper_confidence_bound
 from scoot_ray.search.baselines.penalty import judged
-from scoot_ray.search.beliefs import Beliefs, believe
+from scoot_ray.search.beliefs import PAPER, Beliefs, believe
 from scoot_ray.search.problem import Problem, Suggestion
 from scoot_ray.search.situation import Situation, sobol_points, staged
 from scoot_ray.search.space import FloatArray
@@ -37,7 +37,7 @@ def _modelled(situation: Situation, n: int) -> Sequence[Config]:
     """Up to n of the acquisitions' Pareto set; none while nothing usable was measured."""
     problem, space = situation.problem, situation.problem.space
     one = len(problem.objectives) == 1
-    beliefs = believe(problem, _penalised(problem, situation.history), "power" if one else "plain", with_slos=False)
+    beliefs = believe(problem, _penalised(problem, situation.history), PAPER)
     if beliefs is None:
         return []
     parallel = n + len(situation.pending)

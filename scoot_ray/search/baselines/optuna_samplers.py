@@ -23,11 +23,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from scoot_ray.search import solver
 from scoot_ray.search.baselines import optuna_space
+from scoot_ray.search.baselines.quiet import quiet
 from scoot_ray.search.objectives import SLO
 from scoot_ray.search.problem import Problem, Suggestion, usable, worse_than_all
 from scoot_ray.search.situation import Situation, sobol_points, staged
 from scoot_ray.search.space import FloatArray, SearchSpace
-from scoot_ray.search.surrogate import quiet
 from scoot_ray.search.targets import fit_target
 from scoot_ray.search.trial import Bounded, Config, Measured, Observation
 

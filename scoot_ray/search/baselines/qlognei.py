@@ -34,10 +34,10 @@ with warnings.catch_warnings():
     from gpytorch.mlls import ExactMarginalLogLikelihood
 
 from scoot_ray.search import solver
+from scoot_ray.search.baselines.quiet import quiet
 from scoot_ray.search.problem import Problem, Suggestion, centres, reference_costs, usable
 from scoot_ray.search.situation import Situation, sobol_points, staged
 from scoot_ray.search.space import FloatArray, SearchSpace
-from scoot_ray.search.surrogate import quiet
 from scoot_ray.search.targets import fit_target
 from scoot_ray.search.trial import Bounded, Config, Metrics, Observation
 

@@ -1,7 +1,9 @@
 """Faults on request, by environment.
 
-FAKE_VLLM_FAULT            crash_at_start, oom_at_start, hang_at_start, port_in_use,
-                           hub_unreachable: before it listens;
+FAKE_VLLM_FAULT            crash_at_start, oom_at_start, hang_at_start, port_in_use, hub_unreachable,
+                           dead_but_hanging (last words, but no end), spoilt_cache (crashes on a cache in which a file
+                           "spoilt" lies), slow_start (FAKE_VLLM_START_S seconds, of which its log tells): before it
+                           listens;
                            crash_under_load, oom_under_load, killed_under_load, hang_under_load, error_in_stream,
                            cut_stream, garbage, slow: once FAKE_VLLM_FAULT_AFTER requests (3) have come
 FAKE_VLLM_CRASH_ABOVE_SEQS a hidden constraint: under load, more max_num_seqs than this is out of memory
@@ -14,6 +16,7 @@ import signal
 import sys
 import time
 from argparse import Namespace
+from pathlib import Path
 
 TRACEBACK = """\
 (EngineCore pid={pid}) ERROR 11-23 10:41:43 [core.py:1510] {where}
@@ -56,9 +59,16 @@ def at_start() -> None:
     if active() == "hang_at_start":
         log("INFO 11-23 10:41:43 [core.py:133] Initializing a V1 LLM engine")
         time.sleep(3600)
-    if cause := START.get(active()):
+    if active() == "slow_start":
+        for step in range(round(float(os.environ["FAKE_VLLM_START_S"]) / 0.2)):
+            log(f"INFO 11-23 10:41:43 [backends.py:{step}] Compiling a graph for compile range {step}")
+            time.sleep(0.2)
+    spoilt = active() == "spoilt_cache" and Path(os.environ["VLLM_CACHE_ROOT"], "spoilt").exists()
+    if cause := START.get("crash_at_start" if spoilt or active() == "dead_but_hanging" else active()):
         _last_words(cause, "EngineCore failed to start.")
         log(LAST_WORDS)
+        if active() == "dead_but_hanging":
+            time.sleep(3600)
         raise SystemExit(1)
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from scoot_ray.engine.catalogue import EngineFlags, EngineNotFound, Flag, available_flags
-from scoot_ray.engine.presets import Preset, vllm_0_4_2, vllm_installed
+from scoot_ray.engine.catalogue import EngineNotFound, available_flags
+from scoot_ray.engine.knowledge import VLLM, Circumstances, choose, release_of
+from scoot_ray.engine.presets import Preset, vllm_0_4_2
 from scoot_ray.search.space import SearchSpace
-from scoot_ray.search.trial import Value
 
 FAKE = Path(__file__).parents[2] / "fake_vllm"
 
@@ -17,10 +17,6 @@ FAKE = Path(__file__).parents[2] / "fake_vllm"
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "scoot-ray"
-
-
-def flag(name: str, default: Value | None = None) -> Flag:
-    return Flag(name, "int", (), default, takes_value=True, negatable=False)
 
 
 def test_what_is_remembered_is_asked_for_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,24 +70,7 @@ def test_the_papers_space_is_its_table_one() -> None:
     }
 
 
-def test_a_current_space_keeps_what_the_engine_takes_with_its_defaults() -> None:
-    engine = EngineFlags("1", (flag("max_num_seqs"), flag("max_num_batched_tokens", 4096), flag("stream_interval", 2)))
-    preset = vllm_installed(engine, gpus=0)
-    assert preset.default == {"max_num_seqs": 128, "max_num_batched_tokens": 4096, "stream_interval": 2}
-    assert preset.constraints == ("max_num_batched_tokens >= max_num_seqs",)
-    space(preset)
-
-
-def test_gpus_bring_their_parameters_and_defaults() -> None:
-    names = ("max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size", "gpu_memory_utilization", "block_size")
-    engine = EngineFlags("1", tuple(map(flag, names)))
-    assert set(vllm_installed(engine, gpus=0).default) == {"max_num_seqs", "max_num_batched_tokens"}
-    assert "tensor_parallel_size" not in vllm_installed(engine, gpus=1).default
-    assert set(vllm_installed(engine, gpus=4).default) == set(names)
-    assert vllm_installed(engine, gpus=4, accelerator="H100").default["max_num_seqs"] == 1024
-    assert vllm_installed(engine, gpus=4, accelerator="A100").default["max_num_batched_tokens"] == 2048
-    space(vllm_installed(engine, gpus=4))
-
-
-def test_the_stand_ins_space_is_sound() -> None:
-    space(vllm_installed(available_flags(env={"PYTHONPATH": str(FAKE)}), gpus=2))
+def test_the_stand_in_has_a_space_of_its_own() -> None:
+    engine = available_flags(env={"PYTHONPATH": str(FAKE)})
+    chosen = choose(VLLM, engine, Circumstances(release_of(engine.version), gpus=2), {})
+    assert {"tensor_parallel_size", "max_num_seqs", "async_scheduling"} <= set(chosen.names) <= engine.names

@@ -132,7 +132,7 @@ def test_smaller_chunks_of_prefill_shorten_the_pauses(batching: ModuleType) -> N
         ("crash_at_start", FailureKind.CRASHED),
         ("oom_at_start", FailureKind.OUT_OF_MEMORY),
         ("port_in_use", FailureKind.PORT_TAKEN),
-        ("hub_unreachable", FailureKind.INTERNAL),
+        ("hub_unreachable", FailureKind.ENVIRONMENT),
         ("hang_at_start", FailureKind.START_TIMEOUT),
     ],
 )

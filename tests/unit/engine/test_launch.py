@@ -22,12 +22,13 @@ def test_the_environment_is_free_of_ray_and_of_us() -> None:
         "RAY_ADDRESS": "x",
         "PYTHONPATH": "ours",
         "OMP_NUM_THREADS": "1",
+        "PYTHONBREAKPOINT": "ray.util.rpdb.set_trace",
         "PATH": "/bin",
         "HF_HUB_OFFLINE": "1",
     }
     env = engine_environment({}, inherited=inherited)
     assert not [name for name in env if name.startswith("RAY_")]
-    assert {"PYTHONPATH", "OMP_NUM_THREADS"}.isdisjoint(env)
+    assert {"PYTHONPATH", "OMP_NUM_THREADS", "PYTHONBREAKPOINT"}.isdisjoint(env)
     assert (env["PATH"], env["HF_HUB_OFFLINE"]) == ("/bin", "1")
     assert env["CUDA_VISIBLE_DEVICES"] == ""
     assert "VLLM_API_KEY" not in env

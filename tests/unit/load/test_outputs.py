@@ -26,8 +26,9 @@ from scoot_ray.load.figures.outputs import (
 )
 from scoot_ray.load.figures.progress import plain, progress_on, state
 from scoot_ray.load.figures.tables import show
+from scoot_ray.load.hooks import Progress
 from scoot_ray.load.measure import Measurement
-from scoot_ray.load.replay import Progress, ReplayResult
+from scoot_ray.load.replay import ReplayResult
 from scoot_ray.load.selection import Selection
 from scoot_ray.load.trace import RequestRecord
 from scoot_ray.load.warmup import WarmupReport

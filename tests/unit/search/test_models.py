@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoot_ray.search import SLO, Bounded, Observation, Origin, Problem, Trial, preset
-from scoot_ray.search.beliefs import Beliefs, believe
+from scoot_ray.search.beliefs import OURS, Beliefs, believe
 from scoot_ray.search.space import FloatArray
 from scoot_ray.search.surrogate import fit
 from scoot_ray.search.targets import Shape, fit_target
@@ -92,7 +92,7 @@ def history(count: int = 12) -> list[Observation]:
 
 
 def beliefs(problem: Problem, observations: list[Observation]) -> Beliefs:
-    found = believe(problem, observations, "log", with_slos=True)
+    found = believe(problem, observations, OURS)
     assert found is not None
     return found
 
@@ -101,7 +101,7 @@ TAIL = Problem(PLANE, preset("tail_latency"))
 
 
 def test_nothing_is_believed_of_nothing() -> None:
-    assert believe(TAIL, [observe(0, {"a": 0.1, "b": 0.1}, Origin.MODEL, None)], "log", with_slos=True) is None
+    assert believe(TAIL, [observe(0, {"a": 0.1, "b": 0.1}, Origin.MODEL, None)], OURS) is None
 
 
 def test_what_is_in_flight_is_not_worth_repeating() -> None:
@@ -143,5 +143,5 @@ def test_errors_over_the_limit_become_a_constraint() -> None:
 
     model = beliefs(TAIL, [told(o) for o in history()])
     assert len(model.ceilings) == 1
-    dropping, honest = model.improvement(np.array([[0.65, 0.5], [0.05, 0.5]]))
+    dropping, honest = model.log_probability_of_slos(PLANE.features(np.array([[0.65, 0.5], [0.05, 0.5]])))
     assert dropping < honest

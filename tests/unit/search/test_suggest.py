@@ -34,6 +34,7 @@ from scoot_ray.search import (
     scoot,
     suggest,
 )
+from scoot_ray.search.sampling import covering
 from scoot_ray.search.situation import Situation
 from tests.unit.search.problems import ENGINE, PLANE, bowl, observe, random_history, study
 
@@ -186,9 +187,19 @@ def test_seeds_differ() -> None:
 
 
 def test_the_covering_design_sees_every_level_early() -> None:
-    initial = [s.config for s in suggest("scoot", TAIL, (), (), 8, 0, 0)]
+    seen: list[Config] = [dict(TAIL.space.default or {})]
+    while len(seen) < 8:
+        seen.append(covering(TAIL.space, seen, 0, len(seen)) or {})
     for name, levels in (("block_size", 3), ("policy", 3), ("enable_chunked_prefill", 2), ("enable_prefix_caching", 2)):
-        assert len({c[name] for c in initial}) == levels
+        assert len({c[name] for c in seen}) == levels
+
+
+def test_every_parameter_of_few_levels_is_soon_changed_alone() -> None:
+    default = TAIL.space.default or {}
+    initial = [s.config for s in suggest("scoot", TAIL, (), (), TAIL.space.dimension + 1, 0, 0)]
+    alone = {next(n for n in c if c[n] != default[n]) for c in initial if sum(c[n] != default[n] for n in c) == 1}
+    assert {"block_size", "policy", "enable_chunked_prefill", "enable_prefix_caching"} <= alone
+    assert len(initial) - len(alone) >= 3  # the others change more
 
 
 def test_a_batch_is_spread_out() -> None:

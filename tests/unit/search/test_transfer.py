@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoot_ray.search import Config, Measured, Metrics, Objective, Observation, Origin, Problem, suggest, taken_in, warm
-from scoot_ray.search.beliefs import believe
+from scoot_ray.search.beliefs import LOGARITHMIC, believe
 from scoot_ray.search.parameters import Boolean, Choice, Integer
 from scoot_ray.search.space import SearchSpace
 from scoot_ray.search.transfer import lessons
@@ -124,14 +124,14 @@ def test_a_history_is_believed_as_far_as_it_explains_what_is_seen(there: object,
     seen = [
         observe(i, c, Origin.INITIAL, bowl(c)) for i, c in enumerate(PLANE.decode(rng.random(2)) for _ in range(12))
     ]
-    beliefs = believe(problem, seen, "log", with_slos=False)
+    beliefs = believe(problem, seen, LOGARITHMIC)
     assert beliefs is not None
     share = sum(factor for _, factor in beliefs.objectives[0].prior.surfaces)
     assert share > 0.5 if believed else share < 0.05
 
 
 def test_no_history_is_no_prior() -> None:
-    beliefs = believe(TAIL, elsewhere(bowl), "log", with_slos=False)
+    beliefs = believe(TAIL, elsewhere(bowl), LOGARITHMIC)
     assert beliefs is not None
     assert not np.any(beliefs.objectives[0].prior(PLANE.features(np.random.default_rng(0).random((4, 2)))))
 

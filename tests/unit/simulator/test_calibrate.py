@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoot_ray.cli import main
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.load.arrivals import Schedule
 from scoot_ray.load.client.target import Target
 from scoot_ray.load.errors import LoadError
@@ -26,7 +27,6 @@ from scoot_ray.simulator.batch import Batch
 from scoot_ray.simulator.calibrate import CalibrationFailed, Options, calibrate, measure_steps
 from scoot_ray.simulator.endpoint import EngineFacts, facts_from
 from scoot_ray.simulator.fitted import Fitted, LinearCost, boot_fitted, fit, read_fitted
-from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.probes import Limits, Probe, design, step_of, with_visit
 from scoot_ray.simulator.service import Load, replay
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.load.arrivals import Arrivals, schedule
 from scoot_ray.load.trace import Request
 from scoot_ray.simulator.batch import Batch
@@ -22,7 +23,6 @@ from scoot_ray.simulator.fitted import (
     predict_s,
     read_fitted,
 )
-from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.service import Load, Service, replay
 
 MODEL = ModelShape("small", 6, 512, 8, 8, 64, 1408, 8192, 2048)

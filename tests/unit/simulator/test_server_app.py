@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from scoot_ray.engine.models import ModelShape
 from scoot_ray.load.vocabulary import learn_vocabulary
 from scoot_ray.search import Config
 from scoot_ray.simulator.fitted import Fitted
-from scoot_ray.simulator.models import ModelShape
 from scoot_ray.simulator.server.api import Served
 from scoot_ray.simulator.server.app import App
 from scoot_ray.simulator.server.driver import Driver
