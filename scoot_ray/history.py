@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scoot_ray.engine.kinds import KINDS, VLLM
 from scoot_ray.engine.knowledge import translated
 from scoot_ray.journal import (
     Journal,
@@ -119,7 +120,9 @@ def _read_past(study: Study, traffic: Traffic, path: Path, where: Path) -> Past:
 
 def _with_fixed_flags(study: Study, seen: Observation, version: str | None) -> Observation:
     """The observation with all that was set there, under the names and defaults of any version of the engine."""
-    config = translated({**study.engine.args, **seen.trial.config}, version)
+    config = {**study.engine.args, **seen.trial.config}
+    if KINDS[study.engine.kind] is VLLM:
+        config = translated(config, version)
     return replace(seen, trial=replace(seen.trial, config=config))
 
 
@@ -167,5 +170,8 @@ def _hardware(study: Study) -> tuple[object, ...]:
 
 def _same_engine(here: Study, there: Study) -> bool:
     """Whether what failed there must be expected to fail here."""
-    same = [(study.engine.model, study.engine.version, study.engine.args, _hardware(study)) for study in (here, there)]
+    same = [
+        (study.engine.model, study.engine.version, study.engine.args, study.engine.command, _hardware(study))
+        for study in (here, there)
+    ]
     return same[0] == same[1]

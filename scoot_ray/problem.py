@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from scoot_ray.engine.flags import FlagError, parse_flags
+from scoot_ray.engine.kinds import KINDS
+from scoot_ray.engine.kinds.external import BadTemplate, check_templates
 from scoot_ray.engine.launch import gpus_per_replica
 from scoot_ray.engine.presets import Preset
 from scoot_ray.hopeless import Rule, rule_of
@@ -30,16 +32,11 @@ from scoot_ray.search import (
 from scoot_ray.search import (
     preset as preset_objectives,
 )
+from scoot_ray.serving import outside_of
 from scoot_ray.study import MAX_RATE, ParameterSpec, Study, StudyError
 
 _ERROR_RATE = 0.01
 _STEADY = ("poisson", "gamma", "constant")
-OWN_FLAGS = frozenset(
-    {"host", "port", "uds", "model", "api_key", "root_path", "headless", "grpc"}
-    | {"ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_cert_reqs"}
-)
-"""Flags that each evaluation sets for itself."""
-_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 _PER_GPU = tuple(
     f"{name}_per_gpu"
     for name in ("request_throughput", "output_throughput", "total_token_throughput", "request_goodput", MAX_RATE)
@@ -178,15 +175,27 @@ def _check_fixed(study: Study, space: SearchSpace, where: Path) -> None:
     for name in space.names:
         if name in study.engine.args:
             raise StudyError(f"{where}: engine.args.{name}: is in the search space too; remove it from one of them")
-    for name in OWN_FLAGS & {*space.names, *study.engine.args}:
+    kind = KINDS[study.engine.kind]
+    for name in kind.own & {*space.names, *study.engine.args}:
         raise StudyError(f"{where}: {name}: every evaluation sets this flag for itself; remove it")
-    for name in _PARALLEL:
+    for name in kind.parallel:
         size = study.engine.args.get(name, 1)
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise StudyError(f"{where}: engine.args.{name}: {size!r}: allowed are integers from 1 on")
     gpus = study.gpus
-    if (needed := gpus_per_replica(study.engine.args)) > max(gpus, 1):
+    if (needed := gpus_per_replica(study.engine.args, kind)) > max(gpus, 1):
         raise StudyError(f"{where}: {_gpus_key(study)}: {gpus}: engine.args ask for {needed} GPUs")
+    _check_command(study, space, where)
+
+
+def _check_command(study: Study, space: SearchSpace, where: Path) -> None:
+    """A command of the user's own must take every parameter, and nothing that is none."""
+    if study.engine.command is None:
+        return
+    try:
+        check_templates(study.engine.command, outside_of(study.engine), (*space.names, *study.engine.args))
+    except BadTemplate as error:
+        raise StudyError(f"{where}: engine.{error}") from error
 
 
 def _gpus_key(study: Study) -> str:
@@ -211,7 +220,7 @@ def _baseline(study: Study, space: SearchSpace, where: Path) -> Config | None:
     except FlagError as error:
         raise StudyError(f"{where}: baseline: {error}") from error
     for name, value in flags.items():
-        if name not in {*space.names, *OWN_FLAGS} and study.engine.args.get(name) != value:
+        if name not in {*space.names, *KINDS[study.engine.kind].own} and study.engine.args.get(name) != value:
             flag, known = name.replace("_", "-"), ", ".join(space.names)
             raise StudyError(f"{where}: baseline: --{flag}: not in the space ({known}) nor in engine.args")
     config = {**(space.default or {}), **{name: flags[name] for name in space.names if name in flags}}
@@ -221,7 +230,7 @@ def _baseline(study: Study, space: SearchSpace, where: Path) -> Config | None:
 
 def max_model_len(study: Study) -> int | None:
     """The longest sequence in tokens, where the study sets it."""
-    length = study.engine.args.get("max_model_len")
+    length = study.engine.args.get(KINDS[study.engine.kind].longest)
     return length if isinstance(length, int) and not isinstance(length, bool) else None
 
 

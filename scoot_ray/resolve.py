@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from scoot_ray.engine.catalogue import EngineFlags, EngineNotFound, available_flags
 from scoot_ray.engine.help_text import flags_from_help
+from scoot_ray.engine.kinds import KINDS
 from scoot_ray.estimate import warnings
 from scoot_ray.history import Past, read_pasts, traffic_of
 from scoot_ray.load.errors import LoadError
@@ -77,10 +78,12 @@ def resolve(study: Study, where: Path) -> Resolved:
     problem = warm(problem, [past.taken_in(problem.space) for past in pasts])
     said = [*trace.notes, *warnings(study, problem), *_useless(problem), *checked.warnings]
     said.extend(cautions(study, problem.space.names, trace.requests))
-    if flags is None:
+    if study.engine.command is not None:
+        said.append("engine.command: an external engine cannot be asked for its flags, so they are not checked")
+    elif flags is None:
         said.append(f"engine.python: {study.engine.python}: not on this machine, so the engine's flags are not checked")
     else:
-        _check_names(flags, (*problem.space.names, *study.engine.args), where, study.engine.simulated)
+        _check_names(flags, (*problem.space.names, *study.engine.args), where, study)
     explicit = {"space": space_specs(problem), "constraints": own, "engine_rules": checked.added}
     return Resolved(
         study.model_copy(update=explicit),
@@ -108,7 +111,8 @@ def _absolute(study: Study, where: Path) -> Study:
     hardware = study.engine.hardware
     if hardware is not None:
         hardware = hardware.model_copy(update={"calibration": _path(hardware.calibration, where)})
-    engine = study.engine.model_copy(update={**paths, "hardware": hardware})
+    words = {name: _words(getattr(study.engine, name), where) for name in ("command", "stop_command")}
+    engine = study.engine.model_copy(update={**paths, **words, "hardware": hardware})
     workload = study.workload.model_copy(update={"trace": _path(study.workload.trace, where)})
     output = str(Path(study.output).absolute())
     earlier = tuple(_path(path, where) for path in study.warm_start)
@@ -124,6 +128,11 @@ def _path(text: _Text, where: Path) -> _Text:
         if (base / text).exists():
             return str((base / text).absolute())
     return text
+
+
+def _words(command: tuple[str, ...] | None, where: Path) -> tuple[str, ...] | None:
+    """A command's words, those that name a file by a path made absolute: it runs in a folder of the evaluation's."""
+    return command and tuple(_path(word, where) if "/" in word else word for word in command)
 
 
 def _trace(study: Study, where: Path) -> Trace:
@@ -144,12 +153,12 @@ def _engine_flags(study: Study, where: Path) -> EngineFlags | None:
         return _simulated_flags(study, where)
     if study.engine.help is not None:
         return _recorded_flags(Path(study.engine.help), where)
-    python = study.engine.python
-    if python is not None and not Path(python).exists():
+    python, source = study.engine.python, KINDS[study.engine.kind].source
+    if source is None or (python is not None and not Path(python).exists()):
         return None
     plain = {name: value for name, value in study.engine.env.items() if not isinstance(value, FromEnvironment)}
     try:
-        return available_flags(python, plain)
+        return available_flags(python, plain, source)
     except EngineNotFound as error:
         raise StudyError(f"{where}: engine.python: {error}") from error
 
@@ -173,8 +182,8 @@ def _simulated_flags(study: Study, where: Path) -> EngineFlags:
     return flags_of(study.engine.version or NEWEST)
 
 
-def _check_names(flags: EngineFlags, names: Iterable[str], where: Path, simulated: bool) -> None:
-    called = f"the simulated vllm {flags.version}" if simulated else f"vllm {flags.version}"
+def _check_names(flags: EngineFlags, names: Iterable[str], where: Path, study: Study) -> None:
+    called = f"the simulated vllm {flags.version}" if study.engine.simulated else f"{study.engine.kind} {flags.version}"
     for name in names:
         if not flags.accepts(name):
             close = difflib.get_close_matches(name, flags.names, n=1)

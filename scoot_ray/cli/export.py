@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from scoot_ray.results.deployment import Deployment
 
+_COMMAND = ("command",)
 _FORMATS = ("command", "vllm", "ray-serve", "kserve", "kubernetes", "helm", "compose", "env")
 
 
@@ -40,13 +41,25 @@ def export(run: Path, trial: int | None, formats: tuple[str, ...], output: Path 
         deployment = deployment_of(found.result, found.at, trial, image)
     except NoSuchTrial as error:
         refuse(str(error)) if trial is not None else fail(f"{run}: {error}")
+    written = _formats_of(deployment, formats, every=output is not None)
     difference = _difference(found.result, deployment)
     if output is None:
         click.echo(difference, err=True)
-        click.echo(_written(deployment, formats[0] if formats else "command"), nl=False)
+        click.echo(_written(deployment, written[0]), nl=False)
     else:
         click.echo(difference)
-        _write(deployment, formats or _FORMATS, output)
+        _write(deployment, written, output)
+
+
+def _formats_of(deployment: Deployment, wanted: tuple[str, ...], *, every: bool) -> tuple[str, ...]:
+    """What to write: what is wanted, or every format there is. All but the command are vLLM's."""
+    from scoot_ray.engine.kinds import VLLM  # noqa: PLC0415 - --help stays quick
+
+    if deployment.kind is VLLM:
+        return wanted or (_FORMATS if every else _COMMAND)
+    if foreign := [name for name in wanted if name not in _COMMAND]:
+        refuse(f"--format: {foreign[0]}: is for vLLM, and this run is of {deployment.kind.title}; allowed: command")
+    return _COMMAND
 
 
 def _difference(result: Mapping[str, Any], deployment: Deployment) -> str:

@@ -19,11 +19,13 @@ from scoot_ray.cluster.cores import client_core
 from scoot_ray.cluster.starting import Start
 from scoot_ray.cluster.task import Task
 from scoot_ray.engine.diagnose.stall import stalled
+from scoot_ray.engine.flags import merged
+from scoot_ray.engine.kinds import Kind
 from scoot_ray.engine.launch import TooFewGpus
 from scoot_ray.engine.post_mortem import post_mortem
 from scoot_ray.engine.process import EngineProcess, GuardianError, pin
 from scoot_ray.engine.ready import StartFailed
-from scoot_ray.engine.server import healthy, max_model_len, reset_prefix_cache, server_version
+from scoot_ray.engine.server import answers, max_model_len, reset_prefix_cache, server_version
 from scoot_ray.hopeless import watch
 from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.capacity.decision import Probe, Try, find
@@ -36,7 +38,8 @@ from scoot_ray.load.hooks import Hooks
 from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.selection import Selection, fit
 from scoot_ray.load.warmup import MAX_WARMUP_S
-from scoot_ray.search import Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
+from scoot_ray.search import Config, Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
+from scoot_ray.serving import dialect_of, kind_of, served_name
 from scoot_ray.study import MAX_RATE, Study
 
 STARTS = 3  # another engine's that is waited for, and two of our own where the first may be the cache's fault
@@ -96,6 +99,14 @@ class _Evaluation:
         self._watch = watch(task.rule, trial)
         self.timings: dict[str, float] = {}
 
+    @property
+    def _kind(self) -> Kind:
+        return kind_of(self._task.study)
+
+    @property
+    def _flags(self) -> Config:
+        return merged(self._task.study.engine.args, self._trial.config)
+
     def run(self, gpus: Sequence[str]) -> Outcome:
         start = Start(self._task, self._trial, self._scratch, self._enter, self._timed, self._circumstances)
         with client_core() as core, start.engines(gpus, core) as engines:
@@ -119,14 +130,16 @@ class _Evaluation:
     def _note(self, engines: Sequence[EngineProcess]) -> None:
         """What the engine says of itself."""
         first = engines[0].spec
-        self._circumstances["engine_version"] = server_version(first.base_url)
-        self._circumstances["max_model_len"] = max_model_len(first.base_url, first.api_key)
+        self._circumstances["engine_version"] = server_version(first.base_url, self._kind.version)
+        # TensorRT-LLM does not say: then what it was told counts.
+        told = self._flags.get(self._kind.longest)
+        self._circumstances["max_model_len"] = max_model_len(first.base_url, first.api_key) or told
         self._circumstances["replicas"] = len(engines)
 
     def _measure(self, engines: Sequence[EngineProcess], order: int, first: bool) -> Metrics:
         """Replay one arrival order, with no prefix left in the cache from the one before."""
         if not first:
-            cleared = [reset_prefix_cache(engine.spec.base_url, engine.spec.api_key) for engine in engines]
+            cleared = [reset_prefix_cache(one.spec.base_url, one.spec.api_key, self._kind.reset) for one in engines]
             self._circumstances["prefix_cache_cleared"] = all(cleared)
         try:
             return self._replay(engines, order)
@@ -170,11 +183,14 @@ class _Evaluation:
         return {} if capacity.rate is None else {MAX_RATE: capacity.rate}
 
     def _target(self, engines: Sequence[EngineProcess]) -> Target:
-        engine, workload = self._task.study.engine, self._task.study.workload
-        name = str(engine.args.get("served_model_name", engine.model))
-        urls = tuple(one.spec.base_url for one in engines)
-        key = engines[0].spec.api_key
-        return Target(urls, name, key, timeout_s=workload.request_timeout_s)
+        study = self._task.study
+        return Target(
+            tuple(one.spec.base_url for one in engines),
+            served_name(study),
+            engines[0].spec.api_key,
+            timeout_s=study.workload.request_timeout_s,
+            metrics_path=self._kind.metrics,
+        )
 
     def _load(self, order: int) -> Load:
         workload, seed = self._task.study.workload, self._task.study.seed
@@ -192,6 +208,7 @@ class _Evaluation:
             goodput=self._task.goodput,
             sessions=workload.sessions,
             think_s=workload.think_s,
+            engine=dialect_of(self._task.study),
         )
 
     def _selection(self) -> Selection:
@@ -215,7 +232,7 @@ class _Evaluation:
 
     def _account(self, measurement: Measurement, order: int, replicas: int) -> None:
         self._add_timings(measurement)
-        limits = limits_of({**self._task.study.engine.args, **self._trial.config}, replicas)
+        limits = limits_of(self._kind.in_words_of_vllm(self._flags), replicas)
         self._circumstances[f"order {order}"] = account_of_load(measurement, limits)
         lines = [json.dumps(record_to_json(record)) + "\n" for record in measurement.replay.records]
         self._scratch.joinpath(f"requests-{order}.jsonl").write_text("".join(lines))
@@ -231,7 +248,7 @@ class _Evaluation:
         """
         for engine in engines:
             code = engine.poll()
-            if code is None and healthy(engine.spec.base_url):
+            if code is None and answers(engine.spec.health_url):
                 continue
             found = post_mortem(engine, "load", self._trial.config)
             if code is not None or found.kind is not FailureKind.STALLED:

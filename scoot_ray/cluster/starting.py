@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -13,11 +14,13 @@ from scoot_ray.cluster.cores import ClientCore, engine_cores, shared_out
 from scoot_ray.cluster.task import Task
 from scoot_ray.engine.caches import MAY_BE_THE_CACHE, NodeCaches, discard, is_warm, staging, variables
 from scoot_ray.engine.gpu_memory import used_mib, wait_freed
-from scoot_ray.engine.launch import EngineOptions, device_slices, engine_spec
+from scoot_ray.engine.launch import device_slices, engine_spec
 from scoot_ray.engine.ports import claimed_port
-from scoot_ray.engine.process import EngineProcess, EngineSpec, start
+from scoot_ray.engine.process import EngineProcess, EngineSpec
 from scoot_ray.engine.ready import StartFailed, wait_ready
+from scoot_ray.engine.service import begin, end
 from scoot_ray.search import Trial
+from scoot_ray.serving import kind_of, options_of
 from scoot_ray.simulation import server_program
 
 Timed = Callable[[str], AbstractContextManager[None]]
@@ -40,7 +43,7 @@ class Start:
 
         Raises:
             StartFailed: they do not start, nor with a clean cache where a warm one may have been the cause.
-            TooFewGpus, GuardianError: as device_slices and start.
+            TooFewGpus, GuardianError: as device_slices and begin.
         """
         with ExitStack() as stack:
             cores = stack.enter_context(self._cores(client))
@@ -105,7 +108,7 @@ class Start:
             ends_s = monotonic() + engine.start_timeout_s
             with self.timed("start_s"):
                 for spec in self._specs(attempt, gpus, cores, generation):
-                    engines.append(attempt.enter_context(self._stopping(start(spec))))
+                    engines.append(attempt.enter_context(self._stopping(begin(spec))))
                     if alone and len(engines) == 1:
                         self._wait_ready(engines, ends_s, generation)
                         staged.close()
@@ -119,9 +122,8 @@ class Start:
         """One server for each replica, with its own GPUs, cores, port and folder."""
         study = self.task.study
         devices = [str(number) for number in range(study.gpus)] if self._simulated else gpus
-        slices = device_slices(devices, {**study.engine.args, **self.trial.config})
-        env = {**self._variables(generation), **self.task.env}
-        options = EngineOptions(study.engine.model, study.engine.python, study.engine.args, env, self.task.switches)
+        slices = device_slices(devices, {**study.engine.args, **self.trial.config}, kind_of(study))
+        options = options_of(study, {**self._variables(generation), **self.task.env}, self.task.switches)
         api_key = secrets.token_urlsafe(24)
         for replica, (own, pinned) in enumerate(zip(slices, shared_out(cores, len(slices)), strict=True)):
             folder = self.scratch if len(slices) == 1 else self.scratch / f"replica-{replica}"
@@ -142,11 +144,12 @@ class Start:
         finally:
             self.enter("stopping the engine")
             with self.timed("stop_s"):
-                engine.stop()
+                end(engine)
 
     def _wait_ready(self, engines: Sequence[EngineProcess], ends_s: float, generation: Path) -> None:
-        silence_s = self.task.study.engine.silence_timeout_s
         for engine in engines:
+            # A service elsewhere logs elsewhere: the silence of the command that started it says nothing.
+            silence_s = math.inf if engine.spec.external else self.task.study.engine.silence_timeout_s
             wait_ready(engine, max(0.0, ends_s - monotonic()), self.trial.config, silence_s, generation)
 
     def _see_free(self, gpus: Sequence[str], before_mib: tuple[int, ...] | None) -> None:

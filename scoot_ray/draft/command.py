@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from scoot_ray.draft.secrecy import is_secret
 from scoot_ray.engine.flags import FlagError, canonical, parse_command
-from scoot_ray.problem import OWN_FLAGS
+from scoot_ray.engine.kinds import VLLM
 from scoot_ray.search import Value
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -61,12 +61,12 @@ def read_command(command: str) -> Today:
     named = parsed.model if model is None else model
     if named is None:
         raise FlagError(f"no model is named: {_HOW}")
-    own = sorted(name for name in parsed.flags if name in OWN_FLAGS)
+    own = sorted(name for name in parsed.flags if name in VLLM.own)
     if own:
         left.append(f"{', '.join(own)}: left out; every evaluation sets them for itself")
     return Today(
         model=named,
-        flags={name: value for name, value in parsed.flags.items() if name not in OWN_FLAGS},
+        flags={name: value for name, value in parsed.flags.items() if name not in VLLM.own},
         env=plain,
         taken={**dict.fromkeys(hidden, _TOKEN_VARIABLE), **taken},
         python=_python(program),
@@ -147,7 +147,7 @@ def _without_secrets(words: Sequence[str]) -> tuple[list[str], list[str], list[s
         name, _, inline = flag.partition("=")
         key = canonical(name)
         text = " ".join([inline, *values]).strip()
-        if key in OWN_FLAGS and is_secret(key, text):
+        if key in VLLM.own and is_secret(key, text):
             notes.append(f"{name}: left out; every evaluation makes a key of its own")
         elif key == _TOKEN_FLAG:
             variables.append(_TOKEN_VARIABLE)

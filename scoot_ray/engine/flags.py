@@ -116,14 +116,16 @@ def _split(command: str | Sequence[str]) -> list[str]:
 
 
 def _after_program(words: list[str]) -> list[str]:
-    """Return ``words`` without what only starts the engine: assignments, python, module, ``vllm serve``."""
+    """Return ``words`` without what only starts the engine: assignments, python and module, or its own program."""
     rest = list(words)
     while rest and _ASSIGNMENT.fullmatch(rest[0]):
         rest.pop(0)
     if len(rest) > 2 and rest[1] == "-m" and "python" in rest[0]:
         return rest[3:]
-    if len(rest) > 1 and rest[0].rpartition("/")[2] == "vllm" and rest[1] == "serve":
+    if len(rest) > 1 and rest[0].rpartition("/")[2] in {"vllm", "sglang"} and rest[1] == "serve":
         return rest[2:]
+    if rest and rest[0].rpartition("/")[2] == "trtllm-serve":
+        return rest[2:] if rest[1:2] == ["serve"] else rest[1:]
     return rest
 
 

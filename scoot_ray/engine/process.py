@@ -29,7 +29,8 @@ class EngineSpec:
     """One server to start: its command, the whole of its environment, and where it will listen.
 
     ``cores`` are the CPU cores it keeps to from the first moment, none for those of this process. ``env`` and
-    ``api_key`` hold secrets and stay out of ``repr``.
+    ``api_key`` hold secrets and stay out of ``repr``. An ``external`` one may serve elsewhere, from sockets that are
+    not its processes', and be ended by a command of its own.
     """
 
     argv: tuple[str, ...]
@@ -39,12 +40,22 @@ class EngineSpec:
     port: int
     host: str = "127.0.0.1"
     api_key: str | None = field(default=None, repr=False)
+    health: str = "/health"
+    served_at: str | None = None
+    ready_url: str | None = None
+    stop_argv: tuple[str, ...] = ()
+    external: bool = False
     cores: tuple[int, ...] = ()
 
     @property
     def base_url(self) -> str:
-        """Where the server answers, without a path."""
-        return f"http://{self.host}:{self.port}"
+        """Where the server answers."""
+        return self.served_at or f"http://{self.host}:{self.port}"
+
+    @property
+    def health_url(self) -> str:
+        """What answers 200 once it is ready."""
+        return self.ready_url or self.base_url.rstrip("/") + self.health
 
 
 class GuardianError(RuntimeError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from scoot_ray.engine.diagnose import Diagnosis, diagnose
 from scoot_ray.engine.post_mortem import log_lines, post_mortem
 from scoot_ray.engine.process import EngineProcess
-from scoot_ray.engine.server import healthy
+from scoot_ray.engine.server import answers
 from scoot_ray.engine.signs import Signs
 from scoot_ray.search.trial import Config, FailureKind
 
@@ -60,7 +60,7 @@ def wait_ready(
     silence_s: float = math.inf,
     cache: Path | None = None,
 ) -> float:
-    """Wait until the engine answers ``/health`` from a socket of its own; return the seconds that took.
+    """Wait until the engine says that it is healthy, from a socket of its own; return the seconds that took.
 
     It may take ``deadline_s`` in all, and be silent for ``silence_s``: a line of the log, or a new entry in ``cache``,
     is a sign that it gets on. One that has said that it is dead is not waited for, though its process may hang.
@@ -73,11 +73,11 @@ def wait_ready(
     while True:
         if process.poll() is not None:
             raise StartFailed(post_mortem(process, "start", config))
-        listener = listening(process.spec.port, process.pids)
+        listener = _listener(process)
         # Looked at twice: a process of ours may have begun to listen after its siblings were counted.
-        if listener is Listener.FOREIGN and listening(process.spec.port, process.pids) is Listener.FOREIGN:
+        if listener is Listener.FOREIGN and _listener(process) is Listener.FOREIGN:
             raise StartFailed(_taken(process.spec.port))
-        if listener is Listener.OURS and healthy(process.spec.base_url):
+        if listener is Listener.OURS and answers(process.spec.health_url):
             return time.monotonic() - began_s
         signs.look()
         if signs.is_dead:
@@ -99,6 +99,13 @@ def listening(port: int, pids: Iterable[int]) -> Listener:
     if not sockets:
         return Listener.NOBODY
     return Listener.OURS if sockets <= _inodes_of(pids) else Listener.FOREIGN
+
+
+def _listener(process: EngineProcess) -> Listener:
+    """Whose the port is; of an external service nobody can tell, so nothing may have answered before it was started."""
+    if process.spec.external:
+        return Listener.OURS
+    return listening(process.spec.port, process.pids)
 
 
 def read_log(path: Path) -> str:

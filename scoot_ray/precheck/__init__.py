@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scoot_ray.engine.catalogue import EngineFlags
+from scoot_ray.engine.kinds import KINDS, VLLM
 from scoot_ray.engine.models import ModelFacts
 from scoot_ray.engine.rules import Rule, rules_of
 from scoot_ray.precheck.hardware import gpu_memory
@@ -23,8 +24,6 @@ from scoot_ray.study import Study, StudyError
 
 __all__ = ["Checked", "Known", "check"]
 
-_VLLM = frozenset({"vllm", "simulated"})
-"""Kinds of engines whose rules these are."""
 _AS_PUBLISHED = "scoot-paper"
 """The tuner whose known constraints are the paper's."""
 
@@ -52,11 +51,11 @@ def check(study: Study, problem: Problem, flags: EngineFlags | None, where: Path
     Raises:
         StudyError: no configuration of the study can start; one line with the rule, or the arithmetic.
     """
-    if study.engine.kind not in _VLLM:
-        return Checked(problem)
     if study.engine_rules != "auto":
         added = () if study.engine_rules == "none" else study.engine_rules
         return Checked(_with(problem, added), added)
+    if KINDS[study.engine.kind] is not VLLM:
+        return Checked(problem)
     facts, why_not = model_facts(study)
     rules = rules_of(flags.version if flags else None, "gpu" if study.gpus else "cpu")
     fixed = Fixed.of(study.engine.args, _stated(flags), facts.names if facts else {})

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from scoot_ray.engine.flags import canonical, merged, serve_command, to_flags
+from scoot_ray.engine.flags import canonical, merged, to_flags
+from scoot_ray.engine.kinds import EXTERNAL, VLLM, Kind, Start
 from scoot_ray.engine.launch import gpus_per_replica, replicas
+from scoot_ray.results.served import command_in, kind_in, started
 from scoot_ray.search import Config, Value
 
 SECRET_FLAGS = frozenset({"api_key", "hf_token"})
@@ -28,7 +30,8 @@ class Deployment:
     """One service: ``replicas`` servers of ``gpus`` GPUs each, every one started with the same flags.
 
     ``env`` has the plain variables, ``secrets`` maps a variable to the one that holds its value where it is deployed:
-    no secret itself is ever in here. ``header`` are lines that say what it was proved for.
+    no secret itself is ever in here. ``header`` are lines that say what it was proved for. ``kind`` is the engine's;
+    ``program`` is what starts an external one.
     """
 
     name: str
@@ -42,6 +45,22 @@ class Deployment:
     cpus: float
     image: str
     header: Sequence[str]
+    kind: Kind = VLLM
+    program: Sequence[str] = ()
+
+    @property
+    def command(self) -> list[str]:
+        """The command that starts one server."""
+        return self.kind.show(self._start)
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """Names and texts of the files that belong to the command, in the folder that it is started in."""
+        return list(self.kind.files(self._start).items())
+
+    @property
+    def _start(self) -> Start:
+        return started(self.model, self.flags, self.switches, self.program)
 
     @property
     def words(self) -> list[str]:
@@ -62,22 +81,24 @@ def deployment_of(
     plain, secrets = _environment(serving["env"])
     version = _VERSION.search(str(result["engine"]["engine_version"] or ""))
     default_image = f"{GPU_IMAGE if serving['gpus'] else CPU_IMAGE}:{f'v{version[0]}' if version else 'latest'}"
-    left_out = sorted(SECRET_FLAGS & flags.keys())
+    left_out, kind = sorted(SECRET_FLAGS & flags.keys()), kind_in(serving)
     return Deployment(
         name=_label(str(result["study"])),
         model=str(serving["model"]),
-        flags={name: value for name, value in flags.items() if name not in SECRET_FLAGS},
+        flags=_without_secrets(flags, kind),
         switches=tuple(serving["switches"]),
         env=plain,
         secrets=secrets,
-        replicas=replicas(serving["gpus"], flags),
-        gpus=gpus_per_replica(flags) if serving["gpus"] else 0,
+        replicas=replicas(serving["gpus"], flags, kind),
+        gpus=_gpus_of_one(serving, flags),
         cpus=float(serving["cpus"]),
         image=image or default_image,
         header=[
             *_header(result, config, at),
             *(f"secret  --{name.replace('_', '-')} is left out" for name in left_out),
         ],
+        kind=kind,
+        program=tuple(serving.get("program", ())),
     )
 
 
@@ -121,8 +142,20 @@ def differences(flags: Config, today: Config) -> list[tuple[str, Value | None, V
 def command_of(result: Mapping[str, Any], config: Config) -> list[str]:
     """The command that serves one configuration of the run."""
     serving = result["serving"]
-    args = {name: value for name, value in serving["args"].items() if canonical(name) not in SECRET_FLAGS}
-    return serve_command(serving["model"], args, config, serving["switches"])
+    return command_in({**serving, "args": _without_secrets(serving["args"], kind_in(serving))}, config)
+
+
+def _without_secrets(flags: Config, kind: Kind) -> dict[str, Value]:
+    """Flags without what is secret; a command of the user's own has a place for each, so there it is masked."""
+    kept = {name: value for name, value in flags.items() if canonical(name) not in SECRET_FLAGS}
+    return {**dict.fromkeys(flags, "***"), **kept} if kind is EXTERNAL else kept
+
+
+def _gpus_of_one(serving: Mapping[str, Any], flags: Config) -> int:
+    kind = kind_in(serving)
+    if not serving["gpus"] or not kind.replicated:
+        return int(serving["gpus"])
+    return gpus_per_replica(flags, kind)
 
 
 def _environment(env: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
@@ -141,13 +174,14 @@ def _environment(env: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]
 def _header(result: Mapping[str, Any], config: Config, at: datetime | None) -> list[str]:
     serving, engine = result["serving"], result["engine"]
     hardware = f"{serving['gpus']} × {serving['accelerator'] or 'GPU'}" if serving["gpus"] else "no GPU"
-    count = replicas(serving["gpus"], merged(serving["args"], config))
+    kind = kind_in(serving)
+    count = replicas(serving["gpus"], merged(serving["args"], config), kind)
     lines = [
         f"study   {result['study']}",
         f"date    {at.date().isoformat() if at else 'unknown'}",
         f"trace   sha256 {result['trace']['sha256']}",
         f"load    {' '.join(f'{name}={value}' for name, value in result['load'].items())}",
-        f"engine  vLLM {engine['engine_version'] or 'of unknown version'}",
+        f"engine  {kind.title} {engine['engine_version'] or 'of unknown version'}",
         f"on      {hardware}",
         *(["SIMULATED: proved for a model of the engine, never measured on hardware"] if result["simulated"] else []),
         *(f"slo     {text}" for text in result["slos"]),

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from scoot_ray.engine.flags import merged, serve_command
+from scoot_ray.engine.flags import merged
 from scoot_ray.engine.launch import replicas
 from scoot_ray.inference import mean_interval
 from scoot_ray.journal import bounds_to_json
 from scoot_ray.log import Log
 from scoot_ray.optimizer import stopped_early
 from scoot_ray.resolve import Resolved
+from scoot_ray.results.served import command_in, files_in
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
+from scoot_ray.serving import kind_of
 from scoot_ray.standing import Standing, standings, survivors
 from scoot_ray.verdict import Change, Verdict, verdict
 
@@ -233,13 +235,15 @@ def _recommended(
 
 def _with_command(resolved: Resolved, config: Config, confirmed: bool) -> dict[str, Any]:
     """The configuration as it is served. Secrets appear by the name of the variable that holds them."""
-    engine, gpus = resolved.study.engine, resolved.study.gpus
+    study, serving = resolved.study, _serving(resolved)
+    files = files_in(serving, config)
     return {
         "config": dict(config),
         "confirmed": confirmed,
-        "command": serve_command(engine.model, engine.args, config, resolved.switches),
+        "command": command_in(serving, config),
+        **({"files": files} if files else {}),
         "env": _env(resolved),
-        "replicas": replicas(gpus, merged(engine.args, config)),
+        "replicas": replicas(study.gpus, merged(study.engine.args, config), kind_of(study)),
     }
 
 
@@ -248,8 +252,10 @@ def _serving(resolved: Resolved) -> dict[str, Any]:
     engine, study = resolved.study.engine, resolved.study
     accelerator = engine.hardware.accelerator if engine.hardware is not None else study.resources.accelerator
     return {
+        "kind": engine.kind,
         "model": engine.model,
         "args": dict(engine.args),
+        **({"program": list(engine.command)} if engine.command else {}),
         "env": _env(resolved),
         "switches": list(resolved.switches),
         "gpus": study.gpus,

@@ -4,8 +4,9 @@ A mistake raises StudyError with one line: file, key, value, what is allowed.
 """
 
 from scoot_ray.study.base import StudyError
+from scoot_ray.study.engine import Engine, FromEnvironment
 from scoot_ray.study.reading import parse_study, read_study
-from scoot_ray.study.sections import MAX_RATE, Budget, Confirmation, Engine, FromEnvironment, Patience, Resources, Study
+from scoot_ray.study.sections import MAX_RATE, Budget, Confirmation, Patience, Resources, Study
 from scoot_ray.study.space import ParameterChange, ParameterSpec, SpaceFrom
 
 __all__ = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
@@ -17,9 +16,8 @@ from pydantic import (
 
 from scoot_ray.log import Log
 from scoot_ray.search import TUNERS
-from scoot_ray.simulator.hardware import find_accelerator
-from scoot_ray.simulator.settings import Version
-from scoot_ray.study.base import Scalar, Section, StudyError, tupled, underscored
+from scoot_ray.study.base import Section, tupled
+from scoot_ray.study.engine import Engine
 from scoot_ray.study.space import SpaceSection
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -31,90 +29,6 @@ MAX_RATE = "max_rate_under_slo"
 def _moment(value: object) -> object:
     """A time may be quoted, as a resolved study writes it."""
     return datetime.fromisoformat(value) if isinstance(value, str) else value
-
-
-class FromEnvironment(Section):
-    """A secret: only the name of the variable that holds it is ever written down."""
-
-    from_env: str
-
-
-class Hardware(Section):
-    """What a simulated engine runs on: accelerators of the catalogue, or a machine that ``calibrate`` has measured."""
-
-    accelerator: str | None = None
-    count: PositiveInt = 1
-    calibration: str | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.accelerator is None) == (self.calibration is None):
-            raise ValueError("give accelerator (and count), or calibration")
-        if self.accelerator is not None:
-            find_accelerator(self.accelerator)
-        elif self.count != 1:
-            raise ValueError("count goes with accelerator")
-        return self
-
-
-class Engine(Section):
-    """What serves the model, and how it is started. The last four go with kind ``simulated`` alone.
-
-    ``help`` names a recorded help text, for where the engine itself cannot be asked.
-    """
-
-    kind: Literal["vllm", "simulated"] = "vllm"
-    model: str = Field(min_length=1)
-    python: str | None = None
-    help: str | None = None
-    args: Annotated[dict[str, Scalar], BeforeValidator(underscored)] = Field(default_factory=dict)
-    env: dict[str, str | FromEnvironment] = Field(default_factory=dict)
-    start_timeout_s: PositiveFloat = 3600.0
-    silence_timeout_s: PositiveFloat = 600.0
-    hardware: Hardware | None = None
-    version: Version | None = None
-    clock: Literal["virtual", "real"] | None = None
-    noise: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
-
-    @model_validator(mode="after")
-    def _of_kind(self) -> Self:
-        if self.kind == "simulated":
-            if self.hardware is None:
-                raise ValueError("kind: simulated needs hardware, such as {accelerator: A100-80G, count: 2}")
-            for name in ("python", "help"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} goes with kind: vllm; a simulated engine needs none")
-        else:
-            for name in ("hardware", "version", "clock", "noise"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} goes with kind: simulated")
-        return self
-
-    @property
-    def simulated(self) -> bool:
-        """Whether every figure of it is simulated."""
-        return self.kind == "simulated"
-
-    @property
-    def in_virtual_time(self) -> bool:
-        """Whether loads are computed rather than sent."""
-        return self.simulated and self.clock != "real"
-
-    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """The engine's own variables with secrets filled in from ``inherited``.
-
-        Raises:
-            StudyError: a variable that should hold a secret is not set.
-        """
-        filled = {}
-        for name, value in self.env.items():
-            if isinstance(value, str):
-                filled[name] = value
-            elif value.from_env in inherited:
-                filled[name] = inherited[value.from_env]
-            else:
-                raise StudyError(f"engine.env.{name}: from_env: {value.from_env}: this variable is not set; export it")
-        return filled
 
 
 class Resources(Section):

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from scoot_ray.study.base import Scalar, Section, tupled, underscored
 
-SpaceName: TypeAlias = Literal["vllm", "vllm-0.4.2"]
+SpaceName: TypeAlias = Literal["vllm", "vllm-0.4.2", "sglang", "tensorrt-llm"]
 
 
 def _names(value: object) -> object:

@@ -67,7 +67,7 @@ def _added(
 def _described(name: str, flags: EngineFlags | None, circumstances: Circumstances, where: Path) -> Included:
     """A parameter as our knowledge has it, or else as the engine's parser describes it."""
     if flags is not None:
-        known = range_of(VLLM, flags, circumstances, name)
+        known = range_of(VLLM, flags, circumstances, name) if flags.kind == "vllm" else None
         if isinstance(known, Range):
             return Included(known.parameter, known.default, _ASKED_FOR, known.why)
         for parameter, default in _parsed(flags.find(name)):

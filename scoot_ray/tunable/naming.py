@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoot_ray.engine.catalogue import EngineFlags
+from scoot_ray.engine.kinds import KINDS
+from scoot_ray.engine.kinds import VLLM as VLLM_SERVER
 from scoot_ray.engine.knowledge import VLLM, Circumstances, Excluded, Included, Space, choose
 from scoot_ray.engine.presets import Preset, rules_among, vllm_0_4_2
+from scoot_ray.engine.spaces import sglang_installed, tensorrt_llm_installed
 from scoot_ray.load.trace import Request
 from scoot_ray.problem import constants_of, max_model_len
 from scoot_ray.search import Constraint
@@ -19,6 +22,7 @@ from scoot_ray.tunable.circumstances import circumstances_of
 _LENGTH_NEEDED_UNTIL = (0, 8)
 """Before this release prompts go whole, so that the default batch depends on the longest sequence."""
 _PAPER = "the paper's Table I"
+_OTHERS = {"sglang": sglang_installed, "tensorrt-llm": tensorrt_llm_installed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +44,41 @@ def tunables(study: Study, flags: EngineFlags | None, requests: Sequence[Request
     wanted = SpaceFrom(base=study.space) if isinstance(study.space, str) else study.space
     if not isinstance(wanted, SpaceFrom):
         return None
+    if wanted.base.removesuffix("-0.4.2") != KINDS[study.engine.kind].name:
+        raise StudyError(f"{where}: space: {wanted.base!r} is not for engine.kind {study.engine.kind}")
     version = "0.4.2" if wanted.base == "vllm-0.4.2" else _version(study, flags, where)
     circumstances = circumstances_of(study, version, requests)
-    if wanted.base == "vllm-0.4.2":
-        base = _paper(study, where)
-    else:
-        assert flags is not None  # its version was asked
-        base = _installed(study, flags, circumstances, where)
+    base, offered = _base(wanted.base, study, flags, circumstances, where)
     space = with_changes(base, wanted, flags, circumstances, where)
-    rules = _rules(study, space, circumstances)
+    rules = _rules(study, space, circumstances, offered)
     preset = Preset(tuple(one.parameter for one in space.included), rules, space.default)
     return Tunables(space, preset, circumstances, version)
 
 
 def _version(study: Study, flags: EngineFlags | None, where: Path) -> str:
     if flags is None:
+        kind = KINDS[study.engine.kind]
+        record = "let engine.help name the recorded output of 'vllm --version; vllm serve --help=all', or "
         raise StudyError(
-            f"{where}: space: 'vllm' asks the engine, and engine.python {study.engine.python} is not here; let "
-            "engine.help name the recorded output of 'vllm --version; vllm serve --help=all', or write the space out"
+            f"{where}: space: {kind.name!r} asks the engine, and engine.python {study.engine.python} is not here; "
+            f"{record if kind is VLLM_SERVER else ''}write the space out"
         )
     return flags.version
+
+
+def _base(
+    name: str, study: Study, flags: EngineFlags | None, circumstances: Circumstances, where: Path
+) -> tuple[Space, Sequence[str] | None]:
+    """The space of this name, and the rules that may join its constraints; None for those of vLLM's release."""
+    if name == "vllm-0.4.2":
+        return _paper(study, where), None
+    assert flags is not None  # its version was asked
+    if name == "vllm":
+        return _installed(study, flags, circumstances, where), None
+    preset = _OTHERS[name](flags, study.gpus, circumstances.accelerator)
+    title = KINDS[study.engine.kind].title
+    space = _without_fixed(preset, study, f"a performance parameter of {title}", f"usual for {title}")
+    return space, preset.constraints
 
 
 def _installed(study: Study, flags: EngineFlags, circumstances: Circumstances, where: Path) -> Space:
@@ -72,21 +91,25 @@ def _paper(study: Study, where: Path) -> Space:
     length = max_model_len(study)
     if length is None:
         raise StudyError(f"{where}: engine.args.max_model_len: missing; space vllm-0.4.2 needs it")
-    paper = vllm_0_4_2(study.gpus, length)
-    fixed = {one.name for one in paper.parameters} & set(study.engine.args)
+    return _without_fixed(vllm_0_4_2(study.gpus, length), study, _PAPER, _PAPER)
+
+
+def _without_fixed(preset: Preset, study: Study, reason: str, why: str) -> Space:
+    fixed = {one.name for one in preset.parameters} & set(study.engine.args)
     included = tuple(
-        Included(one, paper.default[one.name], _PAPER, _PAPER) for one in paper.parameters if one.name not in fixed
+        Included(one, preset.default[one.name], reason, why) for one in preset.parameters if one.name not in fixed
     )
     return Space(included, tuple(Excluded(name, "fixed by engine.args", considered=True) for name in sorted(fixed)))
 
 
-def _rules(study: Study, space: Space, circumstances: Circumstances) -> tuple[str, ...]:
-    """The engine's rules about at least one parameter, whose other names are known too.
+def _rules(study: Study, space: Space, circumstances: Circumstances, offered: Sequence[str] | None) -> tuple[str, ...]:
+    """The engine's rules about at least one parameter, whose other names are known too; vLLM's where none are offered.
 
     A longest sequence that the model says, and no argument, is written into them as a number.
     """
-    known = {*space.names, *constants_of(study, space.names)}
-    length = circumstances.max_model_len if "max_model_len" not in known else None
-    rules = rules_among(known if length is None else {*known, "max_model_len"}, circumstances.release)
-    ours = [rule for rule in rules if Constraint(rule).names & set(space.names)]
-    return tuple(ours if length is None else [rule.replace("max_model_len", str(length)) for rule in ours])
+    known, longest = {*space.names, *constants_of(study, space.names)}, KINDS[study.engine.kind].longest
+    length = circumstances.max_model_len if longest not in known else None
+    sayable = known if length is None else {*known, longest}
+    rules = rules_among(sayable, circumstances.release) if offered is None else offered
+    ours = [rule for rule in rules if Constraint(rule).names & set(space.names) and Constraint(rule).names <= sayable]
+    return tuple(ours if length is None else [rule.replace(longest, str(length)) for rule in ours])

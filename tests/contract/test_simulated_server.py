@@ -22,7 +22,7 @@ from scoot_ray.engine.diagnose import diagnose
 from scoot_ray.engine.launch import EngineOptions, engine_spec
 from scoot_ray.engine.process import EngineProcess, free_port, start
 from scoot_ray.engine.ready import StartFailed, read_log, wait_ready
-from scoot_ray.engine.server import healthy
+from scoot_ray.engine.server import answers
 from scoot_ray.load.arrivals import Arrivals, schedule
 from scoot_ray.load.client.target import Target
 from scoot_ray.load.figures.metrics import counts_of, metrics_of
@@ -140,7 +140,7 @@ def test_a_dead_0_4_2_stays_and_is_unhealthy(tmp_path: Path) -> None:
     with serving(tmp_path, version="0.4.2", fault="oom") as process:
         assert errors(process) == {"error_cut": 8}
         assert process.poll() is None
-        assert not healthy(process.spec.base_url)
+        assert not answers(process.spec.health_url)
         log = read_log(process.spec.log_path)
     assert diagnose(None, log, "load").kind is FailureKind.OUT_OF_MEMORY
     assert log.count("out of memory") == 1
@@ -159,7 +159,7 @@ def test_a_dead_0_4_2_stays_and_is_unhealthy(tmp_path: Path) -> None:
 def test_the_load_generator_sees_a_fault_for_what_it_is(tmp_path: Path, fault: str, error: str) -> None:
     with serving(tmp_path, fault=fault) as process:
         assert errors(process) == {error: 8}
-        assert healthy(process.spec.base_url)
+        assert answers(process.spec.health_url)
 
 
 def test_a_fault_comes_when_it_is_asked_for(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def started_and_ready(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         happened.append(f"ready {process.spec.cwd.name}")
         return took_s
 
-    monkeypatch.setattr(starting, "start", noted_start)
+    monkeypatch.setattr(starting, "begin", noted_start)
     monkeypatch.setattr(starting, "wait_ready", noted_ready)
     return happened
 

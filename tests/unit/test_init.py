@@ -17,7 +17,8 @@ from scoot_ray.draft.space import gpus_needed, split, usual_space
 from scoot_ray.draft.writing import text_of
 from scoot_ray.engine.catalogue import EngineFlags, Flag
 from scoot_ray.engine.flags import FlagError, parse_command, quoted, serve_command, to_flags
-from scoot_ray.problem import OWN_FLAGS, build_problem
+from scoot_ray.engine.kinds import VLLM
+from scoot_ray.problem import build_problem
 from scoot_ray.resolve import resolve
 from scoot_ray.search import Value
 from scoot_ray.study import FromEnvironment, ParameterSpec, StudyError, parse_study
@@ -127,7 +128,7 @@ def test_what_a_study_cannot_hold_is_left_out_and_said() -> None:
     assert "port: left out; every evaluation sets them for itself" in today.notes
 
 
-kept_names = names.filter(lambda name: name not in OWN_FLAGS and not is_secret(name, ""))
+kept_names = names.filter(lambda name: name not in VLLM.own and not is_secret(name, ""))
 kept_values = values.filter(lambda value: not isinstance(value, str) or not (set(value) & set("$`|&;<>()")))
 TUNABLE: dict[str, st.SearchStrategy[Value]] = {
     "max_num_seqs": st.integers(1, 100_000),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import subprocess
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -126,6 +128,26 @@ def test_the_script_is_valid_shell_and_gives_back_the_configuration(tmp_path: Pa
     assert parse_flags(shlex.split(command)[1:]) == result["recommended"]["config"]
     assert "# date    2026-01-02" in script
     assert "worst of 4 runs" in script
+
+
+def test_the_script_writes_the_files_that_its_command_reads(tmp_path: Path) -> None:
+    _, result = confirmed_run()
+    result["serving"] |= {"kind": "tensorrt-llm", "args": {"max_seq_len": 512, "print_iter_log": "$(touch pwned)"}}
+    result["recommended"]["config"] = {"max_batch_size": 8, "kv_cache_config.enable_block_reuse": False}
+    tmp_path.joinpath("trtllm-serve").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    tmp_path.joinpath("trtllm-serve").chmod(0o755)
+    path = tmp_path / "serve.sh"
+    path.write_text(serve_script(deployment_of(result, None)))
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    said = subprocess.run(["sh", str(path)], check=True, cwd=tmp_path, env=env, capture_output=True, text=True).stdout
+    options = "llm_api_options.yaml"
+    given = ["--max_seq_len", "512", "--max_batch_size", "8", "--extra_llm_api_options", options]
+    assert said.split()[1:] == given
+    assert yaml.safe_load(tmp_path.joinpath(options).read_text()) == {
+        "kv_cache_config": {"enable_block_reuse": False},
+        "print_iter_log": "$(touch pwned)",
+    }
+    assert not (tmp_path / "pwned").exists()
 
 
 @pytest.mark.parametrize("hostile", ["[bold]x[/", "[/]", "\x1b[31m", "${HOME}"])

@@ -78,7 +78,10 @@ def complaint(folder: Path, text: str) -> str:
         ("constraints", ["__import__('os')"], "space: "),
         ("budget/observations", 0, "budget.observations: 0: input should be greater than 0"),
         ("budget/observations", True, "budget.observations: True: input should be a valid integer"),
-        ("engine/kind", "sglang", "engine.kind: 'sglang': input should be 'vllm' or 'simulated'"),
+        ("engine/kind", "tgi", "engine.kind: 'tgi': input should be 'vllm', 'sglang', 'tensorrt-llm', 'external' or"),
+        ("engine/command", ["serve"], "engine: command goes with kind: external"),
+        ("engine/ready_url", "http://a/health", "engine: ready_url goes with kind: external"),
+        ("engine/kind", "external", "engine: kind: external needs command"),
         ("engine/kind", "simulated", "engine: kind: simulated needs hardware"),
         ("engine/hardware", {"accelerator": "A100-80G"}, "engine: hardware goes with kind: simulated"),
         ("engine/noise", 0.1, "engine: noise goes with kind: simulated"),
@@ -113,6 +116,72 @@ def test_a_mistake_is_named_with_key_value_and_what_is_allowed(
     tmp_path: Path, key: str, value: object, said: str
 ) -> None:
     assert said in complaint(tmp_path, changed(key, value))
+
+
+EXTERNAL = {
+    "kind": "external",
+    "model": "m",
+    "command": ["serve", "{port}", "{max_num_seqs}", "{max_num_batched_tokens}"],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "engine.command: has no {enable_prefix_caching}: that parameter would change nothing"),
+        ({"command": ["serve", "{seqs}"]}, "engine.command: {seqs}: unknown placeholder; allowed are {model}, {host},"),
+        ({"command": []}, "engine: kind: external needs command"),
+        ({"stop_command": ["stop", "{job}"]}, "engine.stop_command: {job}: unknown placeholder"),
+        ({"base_url": "router:8000"}, "engine: base_url: 'router:8000' is no URL"),
+        (
+            {"ready_url": "http://{node}:1/"},
+            "engine.ready_url: {node}: unknown placeholder; allowed are {host}, {port}",
+        ),
+        ({"python": "py"}, "engine: python goes with other kinds"),
+        ({"api_key_variable": "KEY"}, "engine: api_key_variable: 'KEY' is not in env"),
+        ({"args": {"port": 1}}, "port: every evaluation sets this flag for itself"),
+        ({"dialect": "tgi"}, "engine.dialect: 'tgi': input should be 'vllm', 'sglang' or 'trtllm'"),
+    ],
+)
+def test_a_mistake_in_an_external_engine_is_named(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    assert said in complaint(tmp_path, changed("engine", {**EXTERNAL, **changes}))
+
+
+def test_an_external_engines_words_that_name_files_are_made_absolute(tmp_path: Path) -> None:
+    command = [
+        "./launch.sh",
+        "{max_num_seqs}",
+        "{max_num_batched_tokens}",
+        "{enable_prefix_caching}",
+        "launch.sh",
+        "a/b",
+    ]
+    path = write(tmp_path, changed("engine", {**EXTERNAL, "command": command}))
+    (tmp_path / "launch.sh").touch()
+    resolved = resolve(read_study(path), path)
+    assert resolved.study.engine.command == (str(tmp_path / "launch.sh"), *command[1:])
+    assert [line for line in resolved.warnings if "cannot be asked for its flags" in line]
+
+
+@pytest.mark.parametrize(
+    ("kind", "space", "said"),
+    [
+        ("vllm", "sglang", "space: 'sglang' is not for engine.kind vllm"),
+        ("sglang", "vllm", "space: 'vllm' is not for engine.kind sglang"),
+        ("sglang", "sglang", "space: 'sglang' asks the engine, and engine.python elsewhere/bin/python is not here"),
+    ],
+)
+def test_a_named_space_goes_with_its_engine(tmp_path: Path, kind: str, space: str, said: str) -> None:
+    document = yaml.safe_load(changed("space", space))
+    document["engine"]["kind"] = kind
+    assert said in complaint(tmp_path, yaml.safe_dump(document))
+
+
+@pytest.mark.parametrize(("kind", "flag"), [("sglang", "model_path"), ("tensorrt-llm", "extra_llm_api_options")])
+def test_every_kind_keeps_its_own_flags_to_the_evaluation(tmp_path: Path, kind: str, flag: str) -> None:
+    document = yaml.safe_load(changed("engine/kind", kind))
+    document["engine"]["args"] = {flag: "x"}
+    assert f"{flag}: every evaluation sets this flag for itself" in complaint(tmp_path, yaml.safe_dump(document))
 
 
 def test_a_missing_section_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ MEMORY = (
     "max_model_len",
     "tensor_parallel_size",
     "kv_cache_memory_bytes",
-    "mem_fraction_static",
+    *("mem_fraction_static", "chunked_prefill_size", "max_running_requests", "cuda_graph_max_bs"),  # SGLang's
+    *("kv_cache_free_gpu_memory_fraction", "max_batch_size", "max_num_tokens"),  # TensorRT-LLM's
+    "tp_size",
 )
 _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
@@ -36,7 +38,7 @@ OUT_OF_MEMORY = (
             r"larger than the available KV cache memory",
             r"larger than the maximum number of tokens that can be stored",
             r"No available memory for the cache",
-            r"Not enough memory\. Please try to (?:increase|decrease) --mem-fraction-static",
+            r"Not enough memory\b",
             r"larger than the profiled value -",
         ),
         "more memory for the KV cache (gpu_memory_utilization, mem_fraction_static, GPUs), or a shorter max_model_len",
@@ -93,6 +95,7 @@ REJECTED = (
             r"error: ambiguous option",
             r"error: the following arguments",
             r"No such option",
+            r"Extra inputs are not permitted",
             r"got an unexpected keyword argument",
         ),
         "take the parameter out of the space, or the value in the line: the installed engine does not know it so",

@@ -25,8 +25,9 @@ _LEVEL = re.compile(
 _SEVERE = frozenset({"ERROR", "CRITICAL", "E"})
 _RAISED = re.compile(
     r"""^(?:[\w.]+\.)?(?:[A-Z]\w*(?:Error|Exception|Failure)|OutOfResources|Exception)(?::[ ]|$|\()
-    |^\s+(?:Value[ ]error,|Input[ ]should[ ]be)[ ]        # pydantic
-    |^\S+:[ ]error:[ ]                                    # argparse
+    |^\s+(?:Value[ ]error,|Input[ ]should[ ]be|Extra[ ]inputs[ ]are[ ]not[ ]permitted)[ ]  # pydantic
+    |^\S+(?:[ ]serve)?:[ ]error:[ ]                       # argparse
+    |^Error:[ ]                                           # click
     |^cannot[ ]start[ ]                                   # our guardian
     |^terminate[ ]called|^Fatal[ ]Python[ ]error
     """,

@@ -76,6 +76,7 @@ MACHINE = (
             r"no CUDA-capable device",
             r"Found no NVIDIA driver",
             r"No CUDA GPUs are available",
+            r"No GPU devices found",
             r"Failed to infer device type",
             r"busy or unavailable",
             r"libcuda\.so",

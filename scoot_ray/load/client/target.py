@@ -25,7 +25,8 @@ class Target:
 
     ``base_urls`` (with or without ``/v1``) are replicas of the same service. ``timeout_s`` bounds a request from its
     sending on, ``stall_s`` the silence between two events of its stream. ``ca_file`` has the certificates (PEM) to
-    trust besides the system's; ``insecure`` trusts any. ``headers`` go with every request.
+    trust besides the system's; ``insecure`` trusts any. ``headers`` go with every request. ``metrics_path`` has the
+    engine's figures for Prometheus.
     """
 
     base_urls: tuple[str, ...]
@@ -38,6 +39,7 @@ class Target:
     ca_file: str | None = None
     insecure: bool = False
     headers: tuple[Header, ...] = field(default=(), repr=False)
+    metrics_path: str = "/metrics"
 
     def __post_init__(self) -> None:
         if not self.base_urls:

@@ -31,9 +31,14 @@ _MOST_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 16
 
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "running": ("vllm:num_requests_running", "sglang:num_running_reqs"),
-    "waiting": ("vllm:num_requests_waiting", "sglang:num_queue_reqs"),
-    "kv_usage": ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage"),
+    "running": ("vllm:num_requests_running", "sglang:num_running_reqs", "trtllm_num_requests_running"),
+    "waiting": ("vllm:num_requests_waiting", "sglang:num_queue_reqs", "trtllm_num_requests_waiting"),
+    "kv_usage": (
+        "vllm:kv_cache_usage_perc",
+        "vllm:gpu_cache_usage_perc",
+        "sglang:token_usage",
+        "trtllm_kv_cache_utilization",
+    ),
     "preemptions": ("vllm:num_preemptions_total", "sglang:num_retracted_requests_total"),
     "prefix_queries": (
         "vllm:prefix_cache_queries_total",
@@ -41,14 +46,26 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "sglang:prompt_tokens_total",
     ),
     "prefix_hits": ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total", "sglang:cached_tokens_total"),
-    "prompt_tokens": ("vllm:prompt_tokens_total", "sglang:prompt_tokens_total"),
-    "generation_tokens": ("vllm:generation_tokens_total", "sglang:generation_tokens_total"),
-    "queue_s": ("vllm:request_queue_time_seconds_sum", "sglang:queue_time_seconds_sum"),
-    "queued": ("vllm:request_queue_time_seconds_count", "sglang:queue_time_seconds_count"),
+    "prompt_tokens": ("vllm:prompt_tokens_total", "sglang:prompt_tokens_total", "trtllm_prompt_tokens_total"),
+    "generation_tokens": (
+        "vllm:generation_tokens_total",
+        "sglang:generation_tokens_total",
+        "trtllm_generation_tokens_total",
+    ),
+    "queue_s": (
+        "vllm:request_queue_time_seconds_sum",
+        "sglang:queue_time_seconds_sum",
+        "trtllm_request_queue_time_seconds_sum",
+    ),
+    "queued": (
+        "vllm:request_queue_time_seconds_count",
+        "sglang:queue_time_seconds_count",
+        "trtllm_request_queue_time_seconds_count",
+    ),
     "step_tokens": ("vllm:iteration_tokens_total_sum",),
     "steps": ("vllm:iteration_tokens_total_count",),
 }
-"""What we call a value, and what engines call it: vLLM now and formerly, SGLang. The first that is there counts."""
+"""What we call a value, and what engines call it: vLLM now and formerly, SGLang, TensorRT-LLM. The first counts."""
 
 _LARGEST = frozenset({"kv_usage"})  # of several engines the fullest binds; everything else adds up
 _WANTED = re.compile(
@@ -106,14 +123,14 @@ class ServerWatch:
 
 
 def scrape(target: Target, base_url: str, deadline_s: float = DEADLINE_S) -> bytes:
-    """The lines of ``GET /metrics`` that NAMES names; empty where there are none, or not within ``deadline_s``."""
+    """The lines of the server's metrics that NAMES names; empty where there are none, or not within ``deadline_s``."""
     url = urlsplit(base_url)
     connection = _connection(target, url, deadline_s)
     ends_s = time.monotonic() + deadline_s
     try:
         key = {} if target.api_key is None else {"Authorization": f"Bearer {target.api_key}"}
         connection.request(
-            "GET", f"{url.path}/metrics", headers={"Accept": "text/plain", **key, **dict(target.headers)}
+            "GET", url.path + target.metrics_path, headers={"Accept": "text/plain", **key, **dict(target.headers)}
         )
         response = connection.getresponse()
         if response.status != http.client.OK:

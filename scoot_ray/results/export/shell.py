@@ -10,13 +10,14 @@ from scoot_ray.results.export.text import commented
 
 
 def serve_script(deployment: Deployment) -> str:
-    """A shell script that starts one server."""
+    """A shell script that starts one server, with the files that its command reads written beside its caller."""
     exports = [
         *(f"export {name}={shlex.quote(value)}\n" for name, value in deployment.env.items()),
         *(f'export {name}="${{{source}:?}}"\n' for name, source in deployment.secrets.items()),
     ]
-    command = quoted(["vllm", "serve", deployment.model, *deployment.words])
-    return f"#!/bin/sh\n{commented(deployment.header)}{''.join(exports)}exec {command}\n"
+    files = (f"cat > {shlex.quote(name)} <<'END_OF_FILE'\n{text}END_OF_FILE\n" for name, text in deployment.files)
+    lines = "".join([*exports, *files])
+    return f"#!/bin/sh\n{commented(deployment.header)}{lines}exec {quoted(deployment.command)}\n"
 
 
 def environment_file(deployment: Deployment) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from scoot_ray.engine.kinds import KINDS
 from scoot_ray.results.report.chart import Figure, Table
 from scoot_ray.results.report.distributions import Spread, distributions_figure, spreads_of
 from scoot_ray.results.report.effort import Cost, cost_table, costs_of, failure_table, timeline_figure
@@ -113,12 +114,12 @@ def _hardware(run: Run) -> str:
 def _environment(run: Run) -> Table:
     """What the figures hold for: versions, machines, the trace's fingerprint."""
     study, engine, trace = run.resolved.study, run.result["engine"], run.result["trace"]
-    noted = run.environment
-    version = "the simulator's model of it" if run.simulated else study.engine.python or "this environment's vLLM"
+    noted, title = run.environment, KINDS[study.engine.kind].title
+    version = "the simulator's model of it" if run.simulated else study.engine.python or f"this environment's {title}"
     too_long = ", ".join(f"{count} {what}" for what, count in trace["too_long"].items() if count) or "none"
     rows = [
         ("model", study.engine.model),
-        ("engine", f"vLLM {engine['engine_version'] or 'of unknown version'}, {version}"),
+        ("engine", f"{title} {engine['engine_version'] or 'of unknown version'}, {version}"),
         ("longest sequence", f"{engine['max_model_len']:,} tokens" if engine["max_model_len"] else "–"),
         ("hardware of one evaluation", f"{_hardware(run)}, {study.resources.cpus:g} CPUs reserved"),
         ("hosts", ", ".join(sorted({seen.where for seen in run.log.observations if seen.where})) or "–"),

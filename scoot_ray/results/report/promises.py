@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scoot_ray.confirm import key
+from scoot_ray.finalists import key
 from scoot_ray.results.report.chart import Table
 from scoot_ray.results.report.run import Run
 from scoot_ray.results.report.text import named

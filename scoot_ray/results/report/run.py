@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from scoot_ray.engine.flags import quoted, serve_command
+from scoot_ray.engine.flags import quoted
 from scoot_ray.finalists import key
 from scoot_ray.journal import Event, Journal
 from scoot_ray.log import Log
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.explained import explain_document
+from scoot_ray.results.served import command_in
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Config, Measured, Observation, Origin, Value
@@ -82,7 +83,7 @@ class Run:
     def command(self, config: Config) -> str:
         """What serves with a configuration, for a shell, a flag on each line; no secret is in it."""
         lines: list[list[str]] = [[]]
-        for word in _command(self.resolved, config):
+        for word in _command(self.result["serving"], config):
             if word.startswith("--"):
                 lines.append([])
             lines[-1].append(word)
@@ -120,27 +121,26 @@ def read_run(folder: RunFolder, resolved: Resolved, now: datetime | None = None)
         log,
         events,
         state,
-        _shareable(summarise(resolved, log, state == "complete", reason, folder.circumstances), resolved),
+        _shareable(summarise(resolved, log, state == "complete", reason, folder.circumstances)),
         explain_document(resolved, log),
         json.loads(noted.read_bytes()) if noted.is_file() else {},
         now or datetime.now(UTC),
     )
 
 
-def _shareable(result: dict[str, Any], resolved: Resolved) -> dict[str, Any]:
+def _shareable(result: dict[str, Any]) -> dict[str, Any]:
     """The result without what may be a secret: values of the environment, and of flags that carry one."""
     if (recommended := result["recommended"]) is not None:
         recommended["env"] = {
             name: HIDDEN if isinstance(entry, str) else entry for name, entry in recommended["env"].items()
         }
-        recommended["command"] = _command(resolved, recommended["config"])
+        recommended["command"] = _command(result["serving"], recommended["config"])
     return result
 
 
-def _command(resolved: Resolved, config: Config) -> list[str]:
-    engine = resolved.study.engine
-    args: dict[str, Value] = {name: "***" if name in HIDDEN_FLAGS else value for name, value in engine.args.items()}
-    return serve_command(engine.model, args, config, resolved.switches)
+def _command(serving: Mapping[str, Any], config: Config) -> list[str]:
+    args: dict[str, Value] = {name: "***" if name in HIDDEN_FLAGS else value for name, value in serving["args"].items()}
+    return command_in({**serving, "args": args}, config)
 
 
 def _state(events: Sequence[Event]) -> str:

@@ -229,9 +229,8 @@ def check(flags: argparse.Namespace) -> None:
     raise SystemExit(1)
 
 
-async def serve(flags: argparse.Namespace, listener: socket.socket) -> None:
+async def serve(server: Server, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT."""
-    server = Server(flags)
     runner = web.AppRunner(server.app(), access_log=None)
     await runner.setup()
     await web.SockSite(runner, listener, shutdown_timeout=0.1).start()
@@ -239,7 +238,7 @@ async def serve(flags: argparse.Namespace, listener: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    faults.log(f"INFO:     Application startup complete, listening on port {flags.port}.")
+    faults.log(f"INFO:     Application startup complete, listening on port {server.flags.port}.")
     await stop.wait()
     batching.cancel()
     with suppress(asyncio.CancelledError):
@@ -251,6 +250,11 @@ def main() -> None:
     """Run from the command line."""
     flags = make_arg_parser(argparse.ArgumentParser(prog="api_server.py")).parse_args()
     check(flags)
+    run(flags)
+
+
+def run(flags: argparse.Namespace, make: Callable[[argparse.Namespace], Server] = Server) -> None:
+    """Serve with checked flags."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((flags.host, flags.port))
@@ -260,7 +264,7 @@ def main() -> None:
     try:
         faults.at_start()
         listener.listen(1024)
-        asyncio.run(serve(flags, listener))
+        asyncio.run(serve(make(flags), listener))
     finally:
         child.terminate()
         child.wait()

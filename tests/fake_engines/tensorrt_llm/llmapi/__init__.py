@@ -1,0 +1,1 @@
+"""The API whose arguments the YAML file sets."""
