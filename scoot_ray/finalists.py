@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scoot_ray.log import Log
-from scoot_ray.search import Config, Measured, Observation, Problem, recommend, reference
+from scoot_ray.search import Config, Measured, Observation, Problem, ranked, reference
 from scoot_ray.study import Confirmation
 
 Role: TypeAlias = Literal["default", "baseline", "finalist"]
@@ -57,12 +57,11 @@ def key(config: Config) -> Key:
 def _finalists(problem: Problem, history: Sequence[Observation], taken: set[Key], count: int) -> list[Observation]:
     """The best so far, then the best of the rest, …: for two objectives front by front, each spread out."""
     chosen: list[Observation] = []
-    left = list(history)
-    while len(chosen) < count and (best := recommend(problem, left)):
+    for best in ranked(problem, history):
+        if len(chosen) >= count:
+            break
         front = [seen for seen in _distinct(best) if key(seen.trial.config) not in taken]
         chosen += _spread(problem, history, front, count - len(chosen)) if front else []
-        gone = {key(seen.trial.config) for seen in best}
-        left = [seen for seen in left if key(seen.trial.config) not in gone]
     return chosen
 
 

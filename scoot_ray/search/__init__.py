@@ -19,7 +19,7 @@ from scoot_ray.search.metrics import METRICS, is_metric
 from scoot_ray.search.objectives import PRESETS, SLO, Objective, hypervolume, pareto, preset
 from scoot_ray.search.parameters import Boolean, Choice, Float, Integer, Parameter
 from scoot_ray.search.problem import Earlier, Problem, Suggestion, best_observed, reference, to_beat, usable
-from scoot_ray.search.recommendation import recommend
+from scoot_ray.search.recommendation import ranked, recommend
 from scoot_ray.search.space import SearchSpace
 from scoot_ray.search.transfer import taken_in, warm
 from scoot_ray.search.trial import (
@@ -76,6 +76,7 @@ __all__ = [
     "make_tuner",
     "pareto",
     "preset",
+    "ranked",
     "recommend",
     "reference",
     "require_tuner",

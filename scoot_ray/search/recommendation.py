@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scoot_ray.search.objectives import pareto
-from scoot_ray.search.problem import Problem, best_observed, usable
+from scoot_ray.search.problem import Problem, Usable, best_observed, usable
 from scoot_ray.search.space import FloatArray
 from scoot_ray.search.trial import Observation
 
@@ -27,12 +27,26 @@ def recommend(problem: Problem, history: Sequence[Observation]) -> tuple[Observa
     than not keeps the SLOs, where anything does. Of the ten best of a search with 3% noise the one measured best is
     more likely lucky than best.
     """
+    return next(ranked(problem, history), ())
+
+
+def ranked(problem: Problem, history: Sequence[Observation]) -> Iterator[tuple[Observation, ...]]:
+    """What ``recommend`` gives, then what it would give without that, and so on, with the models fitted once."""
     from scoot_ray.search.beliefs import OURS, believe  # noqa: PLC0415  # SciPy takes half a second; not for --help
 
-    ran = usable(problem, history)
-    beliefs = believe(problem, history, OURS) if len(ran) >= _FEWEST else None
-    if beliefs is None:
-        return best_observed(problem, history)
+    left = usable(problem, history)
+    beliefs = believe(problem, history, OURS) if len(left) >= _FEWEST else None
+    while left:
+        best = _best(problem, beliefs, left) if beliefs is not None else best_observed(problem, _seen(left))
+        yield best
+        left = tuple(one for one in left if all(one.observation is not taken for taken in best))
+
+
+def _seen(ran: Sequence[Usable]) -> list[Observation]:
+    return [one.observation for one in ran]
+
+
+def _best(problem: Problem, beliefs: Beliefs, ran: Sequence[Usable]) -> tuple[Observation, ...]:
     u = problem.space.encode_all([one.observation.trial.config for one in ran])
     likely = np.exp(beliefs.log_probability_of_slos(problem.space.features(u)))
     best = _single(beliefs, u, likely) if len(problem.objectives) == 1 else _front(beliefs, u, likely)
