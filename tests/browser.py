@@ -77,8 +77,8 @@ class Page:
             await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=_CODES[key])
 
     async def screenshot(self) -> bytes:
-        """The whole page as PNG."""
-        answer = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        """What is in view, as PNG."""
+        answer = await self.call("Page.captureScreenshot")
         return base64.b64decode(answer["data"])
 
     def _note(self, message: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from threading import Thread
 
 import psutil
 
-DEADLINE_S = 900.0
+DEADLINE_S = 300.0
 GRACE_S = 30.0
 CGROUP = Path("/sys/fs/cgroup/memory/scoot-ray-provoke")
 
@@ -292,7 +292,7 @@ def provoke(case: Case, lab: Lab) -> int | None:
             wait(process, lambda: started.poll() is not None or healthy(lab))
             return started.poll()
         except (subprocess.TimeoutExpired, StopIteration, psutil.NoSuchProcess):
-            return None
+            return started.poll()
         finally:
             end(process)
 

@@ -26,6 +26,7 @@ _PRECISION = 0.6  # share of those covered that must have failed
 _LUCK = 0.05  # how often chance may do as well
 _SHUFFLES = 200
 _MOST_RULES = 4
+_MOST_VALUES = 32  # of a parameter, evenly among those seen, that conditions are made of
 _SIMPLER = 0.95  # of a pair's score is enough for one condition alone
 
 
@@ -103,7 +104,9 @@ def _conditions(parameter: Parameter, configs: Sequence[Config]) -> list[Conditi
         return []
     if isinstance(parameter, Boolean) or (isinstance(parameter, Choice) and not parameter.ordered):
         return [Condition(parameter.name, "=", value) for value in seen]
-    values = sorted(seen, key=float)
+    ordered = sorted(seen, key=float)
+    most = min(len(ordered), _MOST_VALUES)
+    values = [ordered[at * (len(ordered) - 1) // (most - 1)] for at in range(most)]
     up = [Condition(parameter.name, ">=", value) for value in values[1:-1]]
     down = [Condition(parameter.name, "<=", value) for value in values[1:-1]]
     return [*up, *down, *(Condition(parameter.name, "=", value) for value in (values[0], values[-1]))]

@@ -24,9 +24,7 @@ _SUGGESTED = frozenset({Origin.MODEL, Origin.TOP_UP})
 
 
 def feasible(observation: Observation) -> bool | None:
-    """Whether the engine survived the configuration; None where a failure of ours or an early end leaves that open."""
-    if isinstance(observation.outcome, Bounded):
-        return None
+    """Whether the engine survived the configuration; None where a failure of ours leaves that open."""
     if not isinstance(observation.outcome, Failed):
         return True
     return False if observation.outcome.kind.of_configuration else None
@@ -67,8 +65,12 @@ class Forest:
 
 
 def fit_forest(space: SearchSpace, history: Sequence[Observation], seed: int) -> Forest:
-    """Regress 1 (survived) and 0 (failed by the configuration) on the features of the configurations."""
-    labelled = [(o.trial.config, label) for o in history if (label := feasible(o)) is not None]
+    """Regress 1 (survived) and 0 (failed by the configuration) on the features of the configurations.
+
+    What was ended early does not teach: it was not seen to survive its load.
+    """
+    ended = [o for o in history if not isinstance(o.outcome, Bounded)]
+    labelled = [(o.trial.config, label) for o in ended if (label := feasible(o)) is not None]
     labels = [label for _, label in labelled]
     if len(set(labels)) < 2:
         return Forest(None, 1.0 if all(labels) else 0.0)

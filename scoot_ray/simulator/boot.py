@@ -87,8 +87,12 @@ def boot(model: ModelShape, machine: Machine, version: Version, config: Config) 
 def refusals(settings: Settings, model: ModelShape, gpus: int, version: Version) -> Iterator[str]:
     """What the engine's configuration refuses, in the order in which it looks; each as the end of a traceback."""
     for name in _COUNTS:
-        if getattr(settings, name) < 1:
-            yield f"ValidationError: 1 validation error: {name}: Input should be greater than or equal to 1"
+        if (value := getattr(settings, name)) < 1:
+            yield (
+                f"pydantic_core._pydantic_core.ValidationError: 1 validation error for EngineConfig\n{name}\n"
+                "  Input should be greater than or equal to 1 "
+                f"[type=greater_than_equal, input_value={value}, input_type=int]"
+            )
     yield from _of_model(settings, model, gpus, version)
     yield from _of_scheduler(settings)
     if settings.block_size not in BLOCK_SIZES[version]:

@@ -54,7 +54,7 @@ def ready(version: Version, memory: Memory) -> Lines:
 def refused(version: Version, cause: str) -> Lines:
     """A start that ended with a ValueError or its like; ``cause`` is its last line."""
     if version == "0.4.2":
-        return ("Traceback (most recent call last):", cause)
+        return ("Traceback (most recent call last):", *cause.split("\n"))
     return (
         "ERROR: EngineCore failed to start.",
         "ERROR: Traceback (most recent call last):",
@@ -71,7 +71,7 @@ def unrecognized(names: Sequence[str]) -> Lines:
 
 def config_refused(cause: str) -> Lines:
     """A configuration that is refused before any process of the engine starts."""
-    return ("Traceback (most recent call last):", cause)
+    return ("Traceback (most recent call last):", *cause.split("\n"))
 
 
 def out_of_memory(version: Version, memory: Memory, wanted_bytes: float, free_bytes: float) -> str:

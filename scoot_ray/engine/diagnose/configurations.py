@@ -77,7 +77,7 @@ OUT_OF_MEMORY = (
     Rule(
         "worker killed",
         FailureKind.OUT_OF_MEMORY,
-        (r"died.*exit ?code: -9\b", r"exited on signal 9", r"killed by the OOM killer"),
+        (r"died.*exit ?code: -9\b", r"Failed core proc.*: -9\b", r"exited on signal 9", r"killed by the OOM killer"),
         "more memory for an evaluation, or fewer at a time on this machine; dmesg says whether it was that",
         MEMORY,
         ambiguous=True,
@@ -218,7 +218,13 @@ UNDER_WAY = (
     Rule(
         "process died",
         FailureKind.CRASHED,
-        (r"died unexpectedly", r"died, exit code", r"Engine process .* died", r"warmup error"),
+        (
+            r"Failed core proc.*: -\d",
+            r"died unexpectedly",
+            r"died, exit code",
+            r"Engine process .* died",
+            r"warmup error",
+        ),
         "nothing in the log says why: look at dmesg, and run it alone",
         ambiguous=True,
         weak=True,

@@ -41,7 +41,8 @@ _ANNOUNCED = re.compile(
     re.VERBOSE,
 )
 _SAYS_NOTHING = re.compile(
-    r"""See[ ]root[ ]cause[ ]above|[Ss]ee[ ]stack[ ]trace|check[ ]the[ ]stack[ ]trace[ ]above|background[ ]process\.
+    r"""See[ ]root[ ]cause[ ]above(?!.*:[ ]-\d)
+    |[Ss]ee[ ]stack[ ]trace|check[ ]the[ ]stack[ ]trace[ ]above|background[ ]process\.
     |Engine(?:Dead|Generate)Error|Background[ ]loop[ ](?:has[ ]errored|is[ ]stopped)|NoneType:[ ]None
     |ValidationError:[ ]\d+[ ]validation|^subprocess\.|ChildFailedError
     |The[ ]above[ ]exception|During[ ]handling[ ]of

@@ -12,6 +12,7 @@ from scoot_ray.results.report.text import config_text, counted, named
 from scoot_ray.search import usable
 
 _Entry = Mapping[str, Any]
+_MANY = 400  # points from which they are drawn smaller
 
 
 def front_figure(run: Run) -> Figure | None:
@@ -47,13 +48,14 @@ def _groups(run: Run, points: Sequence[_Entry], wanted: set[int]) -> list[Dots]:
     config = (run.result["recommended"] or {}).get("config")
     chosen = {one["trial"] for one in points if one["config"] == config}
     origins = {one["trial"]: one["origin"] for one in points}
+    small = 3.0 if len(points) <= _MANY else 2.0
     groups: tuple[tuple[Role, str, Shape, float, set[int]], ...] = (
         ("chosen", "recommended", "diamond", 6.5, chosen),
         ("default", "default", "square", 5.0, {at for at, origin in origins.items() if origin == "default"}),
         ("baseline", "baseline", "triangle", 6.0, {at for at, origin in origins.items() if origin == "baseline"}),
         ("front", "front", "circle", 5.0, front),
-        ("observed", "other", "circle", 3.0, wanted),
-        ("short", "breaks an SLO or drops requests", "ring", 3.0, set(origins) - wanted),
+        ("observed", "other", "circle", small, wanted),
+        ("short", "breaks an SLO or drops requests", "ring", small, set(origins) - wanted),
     )
     taken: set[int] = set()
     drawn = []

@@ -10,7 +10,7 @@ from scoot_ray.search import Value
 from scoot_ray.search.metrics import LATENCIES, PER_GPU
 
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-_KEPT = frozenset("\n\t")
+_KEPT = frozenset("\n\t\xa0")
 _LATENCY_NAMES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "e2el": "end-to-end latency"}
 _RATES = {
     "request_throughput": ("request throughput", "requests/s"),
