@@ -26,6 +26,7 @@ from scoot_ray.engine.post_mortem import post_mortem
 from scoot_ray.engine.process import EngineProcess, GuardianError, pin
 from scoot_ray.engine.ready import StartFailed
 from scoot_ray.engine.server import answers, max_model_len, reset_prefix_cache, server_version
+from scoot_ray.engine.service import COMMANDS_S
 from scoot_ray.hopeless import watch
 from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.capacity.decision import Probe, Try, find
@@ -66,7 +67,8 @@ def deadline_s(study: Study, orders: int) -> float:
     """The longest that all phases of an evaluation together may take."""
     load_s = MAX_WARMUP_S + study.workload.duration_s + study.workload.request_timeout_s + 30.0
     loads = orders * (EVALUATION_PROBES if study.searches_rate else 1)
-    starts_s = STARTS * (study.engine.start_timeout_s + STOP_S)
+    commands_s = COMMANDS_S if study.engine.stop_command else 0.0
+    starts_s = STARTS * (study.engine.start_timeout_s + STOP_S + commands_s)
     return starts_s + loads * load_s + study.workload.request_timeout_s + STOP_S
 
 

@@ -13,6 +13,8 @@ from scoot_ray.search.trial import FailureKind
 
 _STOP_COMMAND_S = 60.0
 _SILENT_S = 30.0
+COMMANDS_S = 2 * _STOP_COMMAND_S + _SILENT_S
+"""The most that an external service's stop commands add to one start and its end."""
 _POLL_S = 0.5
 
 

@@ -40,12 +40,12 @@ def sglang_installed(engine: EngineFlags, gpus: int, accelerator: str | None = N
     chunk, graphs, memory = _sglang_defaults(accelerator)
     offers = [
         *_parallel(gpus, "tp_size", "dp_size"),
-        _Offer(Integer("max_running_requests", 8, 2048, log=True), 2048),
+        _Offer(Integer("max_running_requests", 8, 2048, scale="log"), 2048),
         _Offer(Integer("chunked_prefill_size", 512, 16384, scale="powers_of_two"), chunk),
         _Offer(Float("mem_fraction_static", 0.6, 0.92), memory),
         _Offer(Choice("schedule_policy", ("fcfs", "lpm", "dfs-weight")), "fcfs"),
         _Offer(Float("schedule_conservativeness", 0.1, 1.5), 1.0),
-        _Offer(Integer("cuda_graph_max_bs", 8, 512, log=True), graphs),
+        _Offer(Integer("cuda_graph_max_bs", 8, 512, scale="log"), graphs),
         _Offer(Boolean("enable_mixed_chunk"), False),
         _Offer(Boolean("disable_radix_cache"), False),
         _Offer(Integer("num_continuous_decode_steps", 1, 8), 1),
@@ -61,8 +61,8 @@ def tensorrt_llm_installed(engine: EngineFlags, gpus: int, _accelerator: str | N
     """
     offers = [
         *_parallel(gpus, "tp_size", "pp_size"),
-        _Offer(Integer("max_batch_size", 8, 2048, log=True), 2048),
-        _Offer(Integer("max_num_tokens", 256, 32768, log=True), 8192),
+        _Offer(Integer("max_batch_size", 8, 2048, scale="log"), 2048),
+        _Offer(Integer("max_num_tokens", 256, 32768, scale="log"), 8192),
         _Offer(Float("kv_cache_free_gpu_memory_fraction", 0.7, 0.95), 0.9),
         _Offer(Boolean("enable_chunked_prefill"), False),
         _Offer(Boolean("kv_cache_config.enable_block_reuse"), True),

@@ -7,21 +7,26 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoot_ray.cli import main
 from scoot_ray.engine.flags import parse_flags, to_flags
 from scoot_ray.results.deployment import Deployment, NoSuchTrial, deployment_of, differences, today_of
 from scoot_ray.results.export import FORMATS
+from scoot_ray.results.export.shell import serve_script
 from scoot_ray.search import Value
 from tests.unit.test_results import confirmed_run
 
@@ -286,3 +291,33 @@ def test_the_difference_is_to_what_runs_today() -> None:
 def test_names_are_such_as_kubernetes_takes(study: str, label: str) -> None:
     _, result = confirmed_run()
     assert deployment_of({**result, "study": study}, None).name == label
+
+
+def test_an_engine_other_than_vllm_is_exported_as_its_own_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, result = confirmed_run()
+    result["serving"] |= {"kind": "sglang", "args": {"tp_size": 1, "api_key": "s3cret"}}
+    read = SimpleNamespace(result=result, at=None)
+    monkeypatch.setattr(sys.modules["scoot_ray.cli.export"], "read_or_refuse", lambda _: read)
+    done = CliRunner().invoke(main, ["export", "run", "-o", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["serve.sh"]
+    script = tmp_path.joinpath("serve.sh").read_text()
+    assert "exec python -m sglang.launch_server --model-path" in script
+    assert "s3cret" not in script
+    refused = CliRunner().invoke(main, ["export", "run", "--format", "compose"])
+    assert refused.exit_code == 2
+    assert "--format: compose: is for vLLM, and this run is of SGLang; allowed: command" in refused.output
+
+
+def test_what_is_secret_in_an_external_command_is_masked() -> None:
+    _, result = confirmed_run()
+    result["serving"] |= {
+        "kind": "external",
+        "program": ["serve", "{api_key}", "{port}"],
+        "args": {"api_key": "s3cret"},
+    }
+    deployment = deployment_of(result, None)
+    assert deployment.command == ["serve", "***", "8000"]
+    assert "s3cret" not in serve_script(deployment)

@@ -196,7 +196,7 @@ def test_where_nothing_is_served_in_time_it_stalls(tmp_path: Path, document: dic
         ({"hardware": {"calibration": "none.json"}}, "engine.hardware.calibration: none.json: cannot be read"),
         ({"model": "gpt-7"}, "engine.model: 'gpt-7': allowed are meta-llama/Llama-2-7b-hf"),
         ({"version": "0.5"}, "engine.version: '0.5'"),
-        ({"python": "python"}, "engine: python goes with kind: vllm"),
+        ({"python": "python"}, "engine: python goes with a real engine"),
         ({"noise": 2}, "engine.noise: 2"),
         ({"version": "0.32.0"}, "scheduler_delay_factor: the simulated vllm 0.32.0 has no such flag"),
         (

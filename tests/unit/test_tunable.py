@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import yaml
 from click.testing import CliRunner
 
 from scoot_ray.cli import main
+from scoot_ray.engine.catalogue import EngineFlags
 from scoot_ray.resolve import Resolved, resolve
 from scoot_ray.search import Boolean, Choice, Integer
 from scoot_ray.study import StudyError, read_study
+from tests.unit.engine.test_kinds import sglang_flags, tensorrt_llm_flags
 from tests.unit.engine.versions import FOLDER
 
 ROWS = [{"timestamp": i, "input_length": 600 + i, "output_length": 50, "hash_ids": [0, i]} for i in range(40)]
@@ -113,7 +117,8 @@ def test_additions_removals_and_overrides(tmp_path: Path, document: dict[str, An
             "space.max_num_seqs: max_num_seqs: integers need",
         ),
         ({"base": "vllm", "override": {"max-num-seqs": {"hihg": 4}}}, "space.override.max_num_seqs.hihg: unknown key"),
-        ({"base": "sglang"}, "space.base: 'sglang': input should be 'vllm' or 'vllm-0.4.2'"),
+        ({"base": "tgi"}, "space.base: 'tgi': input should be 'vllm', 'vllm-0.4.2', 'sglang' or 'tensorrt-llm'"),
+        ({"base": "sglang"}, "space: 'sglang' is not for engine.kind vllm"),
     ],
 )
 def test_mistakes_are_said_with_their_key(
@@ -200,3 +205,51 @@ def test_a_space_written_out_is_shown_too(tmp_path: Path, document: dict[str, An
     refused = CliRunner().invoke(main, ["space", str(path)])
     assert refused.exit_code == 2
     assert refused.stderr.startswith(f"error: {path}: space: 'vlm': input should be")
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "args", "gone", "rule"),
+    [
+        ("sglang", sglang_flags, {"schedule_policy": "fcfs"}, "schedule_policy", "tp_size * dp_size <= gpus"),
+        (
+            "tensorrt-llm",
+            tensorrt_llm_flags,
+            {"max_seq_len": 4096, "pp_size": 1},
+            "pp_size",
+            "enable_chunked_prefill or max_num_tokens >= max_seq_len",
+        ),
+    ],
+)
+def test_other_engines_spaces_are_changed_alike(
+    tmp_path: Path,
+    document: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    flags: Callable[[], EngineFlags],
+    args: dict[str, object],
+    gone: str,
+    rule: str,
+) -> None:
+    monkeypatch.setattr("scoot_ray.resolve.available_flags", lambda *_: replace(flags(), kind=kind))
+    document["engine"] = {"kind": kind, "model": "some/model", "args": args}
+    added = {"max_queued_requests": {"type": "integer", "low": 1, "high": 9, "default": 9}} if kind == "sglang" else {}
+    space = {
+        "base": kind,
+        "remove": ["stream-interval"],
+        "override": {"tp_size": {"high": 2}},
+        "add": added,
+    }
+    found = resolved(tmp_path, document, space=space)
+    names = found.problem.space.names
+    assert {"tp_size", *added} <= set(names)
+    assert not {gone, "stream_interval"} & set(names)
+    assert rule in found.problem.space.constraints
+    assert found.checked is not None
+    assert found.checked.known == ()
+    again = resolved(tmp_path, found.study.model_dump(mode="json", exclude_none=True))
+    assert again.problem.space == found.problem.space
+
+
+def test_a_help_text_is_of_vllm(tmp_path: Path, document: dict[str, Any]) -> None:
+    document["engine"]["kind"] = "sglang"
+    assert "engine: help goes with kind: vllm" in complaint(tmp_path, document, space="sglang")

@@ -14,7 +14,7 @@ from scoot_ray.journal import Event, Journal
 from scoot_ray.log import Log
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.explained import explain_document
-from scoot_ray.results.served import command_in
+from scoot_ray.results.served import command_in, files_in
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Config, Measured, Observation, Origin, Value
@@ -83,7 +83,7 @@ class Run:
     def command(self, config: Config) -> str:
         """What serves with a configuration, for a shell, a flag on each line; no secret is in it."""
         lines: list[list[str]] = [[]]
-        for word in _command(self.result["serving"], config):
+        for word in command_in(self.result["serving"], config):
             if word.startswith("--"):
                 lines.append([])
             lines[-1].append(word)
@@ -130,17 +130,18 @@ def read_run(folder: RunFolder, resolved: Resolved, now: datetime | None = None)
 
 def _shareable(result: dict[str, Any]) -> dict[str, Any]:
     """The result without what may be a secret: values of the environment, and of flags that carry one."""
+    serving = result["serving"]
+    env = {name: HIDDEN if isinstance(entry, str) else entry for name, entry in serving["env"].items()}
+    serving |= {"env": env, "args": _without_secrets(serving["args"])}
     if (recommended := result["recommended"]) is not None:
-        recommended["env"] = {
-            name: HIDDEN if isinstance(entry, str) else entry for name, entry in recommended["env"].items()
-        }
-        recommended["command"] = _command(result["serving"], recommended["config"])
+        recommended |= {"env": env, "command": command_in(serving, recommended["config"])}
+        if "files" in recommended:
+            recommended["files"] = files_in(serving, recommended["config"])
     return result
 
 
-def _command(serving: Mapping[str, Any], config: Config) -> list[str]:
-    args: dict[str, Value] = {name: "***" if name in HIDDEN_FLAGS else value for name, value in serving["args"].items()}
-    return command_in({**serving, "args": args}, config)
+def _without_secrets(args: Config) -> dict[str, Value]:
+    return {name: "***" if name in HIDDEN_FLAGS else value for name, value in args.items()}
 
 
 def _state(events: Sequence[Event]) -> str:

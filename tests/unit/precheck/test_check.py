@@ -262,5 +262,5 @@ def test_validate_refuses_what_cannot_start_and_shows_what_is_known(tmp_path: Pa
 
 def test_engines_of_other_kinds_have_other_rules(model: str) -> None:
     one = study(model, TP)
-    other = one.model_copy(update={"engine": one.engine.model_copy(update={"kind": "another"})})
+    other = one.model_copy(update={"engine": one.engine.model_copy(update={"kind": "sglang"})})
     assert check(other, build_problem(one, None, WHERE), None, WHERE).known == ()
