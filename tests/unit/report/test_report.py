@@ -49,9 +49,9 @@ class Outline(HTMLParser):
 
 def test_a_confirmed_gain_leads_with_what_to_set_and_how_sure(whole: Report) -> None:
     headline = whole.headline
-    assert headline.tone == "calm"  # what it gains on one objective it loses on the other
+    assert headline.tone == "open"  # three orders are too few to promise the SLOs
     assert re.fullmatch(r"Mean TPOT \d+% lower, for mean TTFT \d+% higher", headline.title)
-    assert headline.sentence.startswith("Measured again under 3 other arrival orders, the best finalist keeps the SLOs")
+    assert headline.sentence.startswith("Measured again under 3 other arrival orders, the best finalist gains more on one")
     assert {gain.certain for gain in headline.gains} >= {"better"}
     assert all("95% interval" in gain.sure for gain in headline.gains)
     assert headline.command is not None
@@ -79,7 +79,7 @@ def test_every_figure_has_a_table_and_every_link_a_target(whole: Report) -> None
 def test_the_distributions_are_of_the_confirmations_requests(whole: Report) -> None:
     today, best = whole.spreads
     assert (today.name, best.name) == ("default", "recommended")
-    assert today.requests == best.requests == 80
+    assert today.requests == best.requests == 120
     assert today.curves["ttft"][0][1] == pytest.approx(50.0)
     assert best.table["tpot"][0] == pytest.approx(20.0)
 
@@ -102,7 +102,7 @@ def test_cost_is_of_slots_and_gpus(whole: Report) -> None:
     search, confirmation = whole.costs
     assert (search.part, search.trials) == ("search", 12)
     assert search.held_s == pytest.approx(12 * 45.0)
-    assert confirmation.trials == 6
+    assert confirmation.trials == 9
     assert whole.cost.rows[-1][0] == "together"
 
 
@@ -254,9 +254,9 @@ def test_figures_for_papers(whole: Report, tmp_path: Path) -> None:
 def test_the_document_holds_what_the_figures_show(whole: Report) -> None:
     document = json.loads(json.dumps(report_document(whole), allow_nan=False))
     assert document["state"] == "complete"
-    assert len(document["trials"]) == len(document["timeline"]) == 18
+    assert len(document["trials"]) == len(document["timeline"]) == 21
     assert document["front"][0]["command"].startswith("vllm serve")
-    assert document["latencies"][0]["requests"] == 80
+    assert document["latencies"][0]["requests"] == 120
 
 
 def test_the_verb_writes_where_it_is_told(run_of: Make, tmp_path: Path) -> None:
