@@ -51,7 +51,7 @@ def test_a_confirmed_gain_leads_with_what_to_set_and_how_sure(whole: Report) -> 
     headline = whole.headline
     assert headline.tone == "open"  # three orders are too few to promise the SLOs
     assert re.fullmatch(r"Mean TPOT \d+% lower, for mean TTFT \d+% higher", headline.title)
-    assert headline.sentence.startswith("Measured again under 3 other arrival orders, the best finalist gains more on one")
+    assert headline.sentence.startswith("Measured again under 3 other arrival orders, the best finalist gains")
     assert {gain.certain for gain in headline.gains} >= {"better"}
     assert all("95% interval" in gain.sure for gain in headline.gains)
     assert headline.command is not None
