@@ -28,6 +28,7 @@ Kernel: TypeAlias = Literal["matern", "additive"]
 
 _FEWEST = 3  # below, the priors' modes are as good as any fit
 _ITERATIONS = 100
+_MOST = 150  # observations that hyperparameters are fitted to: the work grows with their cube
 _SMALLEST_STD = 1e-6
 _JITTER = 1e-8
 _FREE = 1e6  # the standard deviation of a prior that says nothing
@@ -97,16 +98,18 @@ class Surrogate:
 def fit(x: FloatArray, z: FloatArray, warped: Sequence[int], kernel: Kernel = "matern") -> Surrogate:
     """Fit to costs z (n,) at features x (n, c), n >= 1; ``warped`` are the features whose axis may be bent.
 
-    Hyperparameters maximise the posterior density. Where there is nothing to fit they stay at the priors' modes.
+    Hyperparameters maximise the posterior density, of at most 150 observations spread evenly over all; where there is
+    nothing to fit they stay at the priors' modes.
     """
     layout = Layout(x.shape[1], tuple(warped), additive=kernel == "additive")
     prior = _prior(layout)
     if len(z) < _FEWEST or not np.ptp(z) > 0:
         return Surrogate(layout, prior.modes, x, z)
+    some = np.unique(np.linspace(0, len(z) - 1, min(len(z), _MOST)).astype(int))
     found = minimize(
         _loss,
         prior.modes,
-        args=(layout, prior, Slopes(layout, x), z),
+        args=(layout, prior, Slopes(layout, x[some]), z[some]),
         jac=True,
         method="L-BFGS-B",
         bounds=list(zip(prior.lower, prior.upper, strict=True)),
