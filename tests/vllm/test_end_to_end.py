@@ -48,7 +48,8 @@ def test_a_real_vllm_is_tuned_refusals_are_learnt_and_the_winner_is_confirmed(tm
             "warmup": 4,
         },
         "objectives": "interactive",
-        # vLLM itself refuses 64: fewer batched tokens than sequences. The study does not say so on purpose.
+        # vLLM itself refuses 64: fewer batched tokens than sequences. Nobody says so beforehand, on purpose.
+        "engine_rules": "none",
         "space": {"max_num_batched_tokens": {"type": "choice", "values": [2048, 1024, 64], "default": 2048}},
         "budget": {"observations": 3},
         "confirmation": {"finalists": 1 if confirmed else 0, "arrival_orders": 2, "max_arrival_orders": 2},
