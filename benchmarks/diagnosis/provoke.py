@@ -251,7 +251,7 @@ def command(case: Case, lab: Lab) -> list[str]:
     own = f"--model {model} --host 127.0.0.1 --port {lab.port} --enforce-eager --max-model-len 1024"
     given = case.args.format(**named)
     line = f"{case.prefix.format(**named)} {lab.python} {case.program} {own}"
-    return ["nice", "-n", "15", *shlex.split(line), *given.split()]
+    return ["nice", "-n", "5", *shlex.split(line), *given.split()]
 
 
 def environment(case: Case, lab: Lab) -> dict[str, str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from math import ceil, log2
 
 from scoot_ray.engine.catalogue import Flag
-from scoot_ray.engine.knowledge.circumstances import Circumstances
+from scoot_ray.engine.knowledge.circumstances import Circumstances, release_of
 from scoot_ray.engine.knowledge.table import LeaveOut, Range
+from scoot_ray.engine.rules import CHUNKS_ALWAYS
 from scoot_ray.search.parameters import Boolean, Choice, Float, Integer
 
 _NEW_ENGINE_FROM = (0, 8)
 _NEW_ENGINE_ON_CPU_FROM = (0, 9)
-_ALWAYS_CHUNKS = ((0, 8), (0, 11))
+_WARNS_FROM = (0, 12)  # of prompts that go whole
 _LONG_CONTEXT = 32768  # tokens, beyond which 0.5 to 0.7 turn chunked prefill on
 
 
@@ -71,13 +72,12 @@ def max_num_batched_tokens(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
 
 def always_chunks(c: Circumstances) -> bool:
     """Return whether this release cannot, or should not, run without chunked prefill."""
-    return not old_engine(c) and c.release != (0, 11)
+    return not old_engine(c) and not release_of(CHUNKS_ALWAYS[1]) <= c.release < _WARNS_FROM
 
 
 def chunked_prefill(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
-    """Free in the old engine and in 0.11; always on in between; off is at one's own risk later."""
-    first, until = _ALWAYS_CHUNKS
-    if first <= c.release < until and not old_engine(c):
+    """Free in the old engine and in 0.11.1 and 0.11.2; always on in between; off is at one's own risk later."""
+    if c.release < release_of(CHUNKS_ALWAYS[1]) and not old_engine(c):
         return LeaveOut("this release always chunks, whatever the flag says")
     if always_chunks(c):
         return LeaveOut("on by default, and this release warns that turning it off may crash or give wrong answers")

@@ -215,9 +215,9 @@ def test_spare_parameters_only_fill_a_small_space() -> None:
 
 @pytest.mark.parametrize(
     ("version", "release"),
-    [("0.6.6.post1", (0, 6)), ("0.32.0+cpu", (0, 32)), ("v0.11.0rc2", (0, 11)), ("1.0", (1, 0))],
+    [("0.6.6.post1", (0, 6, 6)), ("0.32.0+cpu", (0, 32, 0)), ("v0.11.1rc2", (0, 11, 1)), ("1.0", (1, 0, 0))],
 )
-def test_releases(version: str, release: tuple[int, int]) -> None:
+def test_releases(version: str, release: tuple[int, ...]) -> None:
     assert release_of(version) == release
 
 
@@ -256,6 +256,14 @@ def test_rules_are_those_of_the_release() -> None:
     names = {"max_num_seqs", "max_num_batched_tokens", "enable_chunked_prefill", "enable_prefix_caching"}
     assert any("enable_prefix_caching" in rule for rule in rules_among(names, (0, 4)))
     assert rules_among(names, (0, 32)) == ("max_num_batched_tokens >= max_num_seqs",)
+    lengths = {*names, "max_model_len"}
+    whole = "enable_chunked_prefill or max_num_batched_tokens >= max_model_len"
+    versions = ("0.4.2", "0.7.3", "0.8.0", "0.9.2", "0.10.2", "0.11.0", "0.11.1", "0.32.0")
+    assert [whole in rules_among(lengths, release_of(one)) for one in versions] == [
+        *(True, True),
+        *(False, False, False, False),  # which chunk whatever the flag says
+        *(True, True),
+    ]
     assert "tensor_parallel_size * pipeline_parallel_size <= gpus" in rules_among(
         {"tensor_parallel_size", "pipeline_parallel_size", "gpus"}, (0, 32)
     )
