@@ -290,7 +290,7 @@ def provoke(case: Case, lab: Lab) -> int | None:
                 case.act(lab, process)
                 return started.wait(GRACE_S)
             wait(process, lambda: started.poll() is not None or healthy(lab))
-            return started.poll()
+            return started.poll() if healthy(lab) else started.wait(GRACE_S)  # its threads may outlive it for a moment
         except (subprocess.TimeoutExpired, StopIteration, psutil.NoSuchProcess):
             return started.poll()
         finally:

@@ -58,8 +58,8 @@ RULES = (
         "every running sequence needs a token of each step",
         "SchedulerConfig (0.4.2: vllm/config.py, 0.32: vllm/config/scheduler.py)",
     ),
-    # From 0.8.0 to 0.11.0 V1 sets enable_chunked_prefill whatever was asked for (EngineArgs._set_default_args_v1, in 0.11.0
-    # _set_default_args; pull request 11061, issues 18547 and 20914). 0.11.1 heeds it again, and refuses again.
+    # From 0.8.0 to 0.11.0 V1 sets enable_chunked_prefill whatever was asked for (EngineArgs._set_default_args_v1, in
+    # 0.11.0 _set_default_args; pull request 11061, issues 18547 and 20914). 0.11.1 heeds it again, and refuses again.
     Rule(
         WHOLE_PREFILL,
         "a whole prompt must fit into one step",

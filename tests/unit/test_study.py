@@ -105,7 +105,11 @@ def complaint(folder: Path, text: str) -> str:
         ("name", "../up", "name: '../up': use up to 64 letters"),
         ("parallelism", 0, "parallelism: 0: input should be greater than 0"),
         ("warm_start", ["runs/other"], "warm_start: runs/other: not the folder of a run"),
-        ("warm_start", "runs/other", "warm_start: 'runs/other': should be a list of other runs' folders, such as [runs/"),
+        (
+            "warm_start",
+            "runs/other",
+            "warm_start: 'runs/other': should be a list of other runs' folders, such as [runs/",
+        ),
         ("warm_start", {"run": "a"}, "warm_start: should be a list of other runs' folders, such as [runs/chat-13b]"),
         ("warm_start", [3], "warm_start.0: 3: input should be a valid string"),
         ("slos", "error_rate<1%", "slos: 'error_rate<1%': should be a list"),

@@ -94,7 +94,7 @@ def _read(lines: Iterable[str]) -> _Reading:
     root: Statement | None = None
     tail = _Tail(lines)
     for statement in statements(tail):
-        rule = next((rule for rule in RULES if rule.matches(statement.text)), None)
+        rule = next((rule for rule in RULES if rule.matches(statement.said)), None)
         if rule is not None:
             found = _Known(statement, rule)
             known = found if known is None or found.rank < known.rank else known
