@@ -90,8 +90,8 @@ def test_commands_of_other_engines(command: str, kind: str, python: str | None) 
     [
         (
             (
-                "python -m sglang.launch_server --model-path org/m --tp 2 --max-running-requests 64 --context-length 4096 "
-                "--disable-radix-cache --quantization fp8 --api-key s3cr3t"
+                "python -m sglang.launch_server --model-path org/m --tp 2 --max-running-requests 64 "
+                "--context-length 4096 --disable-radix-cache --quantization fp8 --api-key s3cr3t"
             ),
             {"tp_size": 2, "max_running_requests": 64, "disable_radix_cache": True},
             {"context_length": 4096, "quantization": "fp8"},

@@ -225,6 +225,8 @@ UNDER_WAY = (
             r"died, exit code",
             r"Engine process .* died",
             r"warmup error",
+            r"^!+ Segfault encountered",
+            r"^Fatal Python error: (?:Segmentation fault|Aborted|Illegal instruction|Floating)",
         ),
         "nothing in the log says why: look at dmesg, and run it alone",
         ambiguous=True,

@@ -31,6 +31,7 @@ _RAISED = re.compile(
     |^\S+(?:[ ]serve)?:[ ]error:[ ]                       # argparse
     |^Error:[ ]                                           # click
     |^cannot[ ]start[ ]                                   # our guardian
+    |^\S*python[\d.]*:[ ](?:No[ ]module[ ]named|can't[ ]open[ ]file)[ ]   # python -m
     |^terminate[ ]called|^Fatal[ ]Python[ ]error
     """,
     re.VERBOSE,
@@ -38,6 +39,8 @@ _RAISED = re.compile(
 _ANNOUNCED = re.compile(
     r"""^\[E[ \d]|^NCCL[ ]WARN[ ]                          # torch's C++ side, NCCL
     |^/\S*ld:[ ]|^Bus[ ]error|^mpirun[ ]noticed|not[ ]enough[ ]space[ ]for[ ]/dev/shm
+    |^\w[\w ]*[ ]\(src/\w+\.cpp:\d+\)$                    # libzmq, before it aborts
+    |^!+[ ]Segfault[ ]encountered                          # vLLM's compiled parts
     |^Initialization[ ]failed|[Ww]atchdog[ ]timeout[ ]\(   # SGLang
     """,
     re.VERBOSE,

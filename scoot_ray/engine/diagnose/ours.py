@@ -20,7 +20,7 @@ MACHINE = (
             r"dev/shm.*no space left",
             r"creating shared memory segment",
             r"^Bus error",
-            r"insufficient shared memory",
+            r"insufficient (?:shared memory|space in /dev/shm)",
         ),
         "a larger /dev/shm (docker --shm-size, or an emptyDir of medium Memory)",
     ),
