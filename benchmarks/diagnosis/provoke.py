@@ -181,7 +181,8 @@ NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
 # Root without the right to read what it may not; another user might not even reach the engine's Python.
 POWERLESS = "setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search"
 TINY_CACHE = {"VLLM_CACHE_ROOT": "{folder}/tiny", "TORCHINDUCTOR_CACHE_DIR": "{folder}/tiny/inductor"}
-FORBIDDEN_CACHE = {"VLLM_CACHE_ROOT": "{folder}/locked/cache", "TORCHINDUCTOR_CACHE_DIR": "{folder}/locked/inductor"}
+LOCKED = "sh -c 'mkdir -m 0 {folder}/locked; exec \"$@\"' sh " + POWERLESS
+LOCKED_CACHE = {"VLLM_CACHE_ROOT": "{folder}/locked/cache", "TORCHINDUCTOR_CACHE_DIR": "{folder}/locked/inductor"}
 HUB = {"HF_HUB_OFFLINE": "0"}
 LOADING = "Initializing a V1 LLM engine"
 
@@ -223,7 +224,7 @@ CASES: tuple[Case, ...] = (
     Case("unknown_architecture", spoil=edit(architectures=["SomethingForCausalLM"])),
     Case("weights_of_another_shape", spoil=edit(hidden_size=384)),
     Case("weights_unreadable", prefix=POWERLESS, spoil=lock("model.safetensors")),
-    Case("cache_folder_forbidden", "--no-enforce-eager", FORBIDDEN_CACHE, "sh -c 'mkdir -m 0 {folder}/locked; exec \"$@\"' sh " + POWERLESS),
+    Case("cache_folder_forbidden", "--no-enforce-eager", LOCKED_CACHE, LOCKED),
     Case("disk_full_cache", "--no-enforce-eager", TINY_CACHE, TINY),
     Case("shm_small", prefix=NO_SHM),
     Case("address_space", prefix="prlimit --as=3500000000"),

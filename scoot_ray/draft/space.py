@@ -71,7 +71,8 @@ def _with_default(spec: ParameterSpec, value: Value) -> ParameterSpec | None:
         case "choice" if spec.values is not None and type(value) in {type(one) for one in spec.values}:
             changes = {"default": value, "values": _holding(spec.values, value)}
         case "integer" if isinstance(value, int) and number and (spec.scale == "linear" or value >= 1):
-            changes = {"default": value, **_ends(spec, value)}
+            between = spec.scale == "powers_of_two" and value & (value - 1)
+            changes = {"default": value, **_ends(spec, value), **({"scale": "log"} if between else {})}
         case "float" if number:
             changes = {"default": float(value), **_ends(spec, float(value))}
     return None if changes is None else spec.model_copy(update=changes)

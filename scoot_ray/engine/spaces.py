@@ -84,6 +84,21 @@ SPACES: Mapping[str, Callable[[EngineFlags | None, int, str | None], Preset]] = 
 """By ``engine.kind``: what the engine accepts, the GPUs of one evaluation, their name -> the space."""
 
 
+_SPECULATION = (
+    *("speculative_algorithm", "speculative_draft_model_path", "speculative_draft_model", "speculative_num_steps"),
+    *("speculative_eagle_topk", "speculative_num_draft_tokens", "speculative_config", "speculative_decoding_mode"),
+)
+_ROUTING = (
+    *("ep_size", "ep", "expert_parallel_size", "moe_expert_parallel_size", "moe_a2a_backend", "enable_eplb"),
+    *("ep_num_redundant_experts", "eplb_algorithm", "moe_config"),
+)
+MISLED_BY_SYNTHETIC_PROMPTS: Mapping[str, str] = {
+    **dict.fromkeys(_SPECULATION, "what is guessed right hangs on the text"),
+    **dict.fromkeys(_ROUTING, "the load of the experts hangs on the text"),
+}
+"""Flags of these engines whose effect cannot be measured with made-up prompts; by the part of a name before a dot."""
+
+
 def _sglang_defaults(accelerator: str | None) -> tuple[int, int, float]:
     """Return (chunked_prefill_size, cuda_graph_max_bs, mem_fraction_static) for one or two GPUs of a kind."""
     name = accelerator or ""

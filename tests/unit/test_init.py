@@ -268,6 +268,12 @@ def test_ranges_are_widened_to_hold_what_runs_today() -> None:
     assert parts.args == {"x": 1}
 
 
+def test_a_value_between_powers_of_two_makes_the_scale_a_finer_one() -> None:
+    size = ParameterSpec(type="integer", low=512, high=16384, scale="powers_of_two", default=4096)
+    found = [split({"size": value}, {"size": size}).space["size"] for value in (2048, 5000)]
+    assert [(one.scale, one.default) for one in found] == [("powers_of_two", 2048), ("log", 5000)]
+
+
 def test_a_value_of_another_kind_stays_an_argument() -> None:
     parts = split({"max_num_seqs": "auto", "enable_chunked_prefill": "False"}, usual_space(0))
     assert parts.args == {"max_num_seqs": "auto"}
