@@ -48,6 +48,8 @@ def test_a_killed_worker_costs_nothing_but_time(run: Run) -> None:
     assert json.loads(out)["outcomes"] == {"measured": 2, "bounded": 0, "failed": {}, "retried": 1}
     assert "node_lost" in err
     assert sorted(run.settled()) == [0, 1]
+    log = next((run.output / "trials").glob("*/lost-1/engine.log"))
+    assert log.read_text().strip(), "what the engine had said went with its worker"
 
 
 def test_more_evaluations_than_the_cluster_holds_wait_for_their_turn(run: Run) -> None:
