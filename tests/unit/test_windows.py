@@ -16,7 +16,8 @@ NIGHT = parse_window("22:00-07:00 Europe/Berlin")
 
 
 def berlin(*moment: int) -> datetime:
-    return datetime(*moment, tzinfo=BERLIN)  # type: ignore[misc]  # year, month, day, hour, minute
+    year, month, day, hour, minute = moment
+    return datetime(year, month, day, hour, minute, tzinfo=BERLIN)
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_a_node_in_quarantine_gets_nothing_and_then_a_canary_that_has_not_failed
     seen = view("bad", "good")
     nodes, clock = nodes_with_bad(monkeypatch, seen)
     assert nodes.idle(seen) == 4
-    assert nodes.notices == ("node host-of-bad is in quarantine: evaluation after evaluation failed there",)
+    assert list(nodes.notices) == ["node host-of-bad is in quarantine: evaluation after evaluation failed there"]
     assert nodes.for_trial(trial(9), seen) == {"ray.io/node-id": "!in(bad)"}
     clock[0] = PAUSE_S
     assert nodes.idle(seen) == 5
@@ -123,7 +123,7 @@ def test_a_node_in_quarantine_gets_nothing_and_then_a_canary_that_has_not_failed
     nodes.taken_back(trial(9))
     assert nodes.for_trial(trial(10), seen) == {"ray.io/node-id": "bad"}
     nodes.note("bad", Observation(trial(10), FINE), seen)
-    assert nodes.notices == ()
+    assert not nodes.notices
 
 
 def test_the_only_node_is_used_whatever_is_known_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
