@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +16,9 @@ import yaml
 from ray.exceptions import RayError
 from rich.console import Console
 
+from scoot_ray.cluster.entrance import Entrance
 from scoot_ray.cluster.optimizer import OptimizerError, RemoteOptimizer
-from scoot_ray.cluster.placement import check_can_hold, check_engine_present, node_shapes
+from scoot_ray.cluster.placement import check_can_hold, check_engine_present, node_shapes, of_one_accelerator
 from scoot_ray.cluster.pool import RayPool
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.cluster.simulated import SimulatedPool
@@ -31,6 +32,7 @@ from scoot_ray.resolve import Resolved
 from scoot_ray.results.deployment import deployment_of
 from scoot_ray.results.export.shell import serve_script
 from scoot_ray.results.live import LiveDisplay, PlainLines
+from scoot_ray.results.notices import Notices
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed
@@ -44,10 +46,14 @@ class RunError(Exception):
 
 
 class Stop:
-    """Ends the loop on SIGINT, SIGTERM, the deadline, or too many failures of ours; ``reason`` says which."""
+    """Ends the loop on SIGINT, SIGTERM, the deadline, or too many failures of ours; ``reason`` says which.
+
+    ``over`` may be set to what tells that nothing can be started any more.
+    """
 
     def __init__(self, study: Study) -> None:
         self._deadline, self._retries = study.budget.deadline, RetryPolicy()
+        self.over: Callable[[], str | None] = lambda: None
         self.signal: int | None = None
         self.reason: str | None = None
 
@@ -58,7 +64,7 @@ class Stop:
         elif self._deadline is not None and datetime.now(UTC) >= self._deadline.astimezone(UTC):
             self.reason = f"budget.deadline {self._deadline.isoformat()} has passed"
         else:
-            self.reason = self._retries.exhausted(log)
+            self.reason = self._retries.exhausted(log) or self.over()
         return self.reason is not None
 
     @property
@@ -157,9 +163,11 @@ def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
 
 
 def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop, console: Console) -> Log:
-    pool = _pool(resolved, folder)
+    pool = _pool(resolved, folder, log)
+    stop.over = lambda: pool.over
     optimizer = RemoteOptimizer(resolved, cancelled=lambda: stop.interrupted)
-    with _display(resolved, pool, console) as watcher:
+    with _display(resolved, pool, console) as display:
+        watcher = Notices(display, console, lambda: pool.notices)
         watcher.update(log)
         try:
             return tune(resolved.study, log, optimizer, pool, journal, stop, watcher)
@@ -168,13 +176,16 @@ def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, sto
             return journal.replay()
 
 
-def _pool(resolved: Resolved, folder: RunFolder) -> RayPool | SimulatedPool:
+def _pool(resolved: Resolved, folder: RunFolder, log: Log) -> RayPool | SimulatedPool:
     limits, slos = goodput_limits(resolved.problem), rate_slos(resolved.problem)
     rule = ending_rule(resolved.study, resolved.problem)
+    entrance = Entrance(resolved.study, log.observations)
     if resolved.study.engine.in_virtual_time:
-        return SimulatedPool(Simulation(resolved.study, resolved.trace.requests, limits, slos, rule), folder)
+        return SimulatedPool(Simulation(resolved.study, resolved.trace.requests, limits, slos, rule), folder, entrance)
     env = resolved.study.engine.environment(os.environ)
-    return RayPool(Task(resolved.study, resolved.trace, env, resolved.switches, limits, slos, rule), folder)
+    task = Task(resolved.study, resolved.trace, env, resolved.switches, limits, slos, rule)
+    resources = of_one_accelerator(resolved.study.resources, node_shapes())
+    return RayPool(task, resources, folder, entrance)
 
 
 def _display(resolved: Resolved, pool: RayPool | SimulatedPool, console: Console) -> LiveDisplay | PlainLines:

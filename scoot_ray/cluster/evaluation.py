@@ -6,8 +6,8 @@ No Ray in here: the worker actor is a shell around ``evaluate``.
 from __future__ import annotations
 
 import json
-import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,8 @@ from pathlib import Path
 
 from scoot_ray.cluster.account import account_of_load, account_of_search, limits_of, phases_of
 from scoot_ray.cluster.cores import client_core
-from scoot_ray.cluster.starting import Start
+from scoot_ray.cluster.scratch import scratch
+from scoot_ray.cluster.starting import Start, unfreed_mib
 from scoot_ray.cluster.task import Task
 from scoot_ray.engine.diagnose.stall import stalled
 from scoot_ray.engine.flags import merged
@@ -49,10 +50,14 @@ STOP_S = 60.0  # more than a guardian takes to end an engine that resists
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An observation and the files that belong to it: the engine's logs, a record per request, the circumstances."""
+    """An observation and the files that belong to it: the engine's logs, a record per request, the circumstances.
+
+    ``unfreed_mib``: what its GPUs held before, in MiB, where they still hold more; None where they are free again.
+    """
 
     observation: Observation
     files: Mapping[str, bytes]
+    unfreed_mib: tuple[int, ...] | None = None
 
 
 class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours or the configuration's
@@ -72,13 +77,16 @@ def deadline_s(study: Study, orders: int) -> float:
     return starts_s + loads * load_s + study.workload.request_timeout_s + STOP_S
 
 
-def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: Callable[[str], None]) -> Finished:
+def evaluate(
+    task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: Callable[[str], None], attempt: str | None = None
+) -> Finished:
     """Start the engine with the trial's configuration, replay each arrival order, stop the engine.
 
-    ``enter`` is told each phase. Whatever goes wrong comes back as the observation's outcome.
+    ``enter`` is told each phase; ``attempt`` names the scratch folder. Whatever goes wrong comes back as the
+    observation's outcome.
     """
-    with tempfile.TemporaryDirectory(prefix="scoot-ray-") as scratch:
-        evaluation = _Evaluation(task, trial, Path(scratch), enter)
+    with scratch(attempt or uuid.uuid4().hex) as folder:
+        evaluation = _Evaluation(task, trial, folder, enter)
         try:
             outcome: Outcome = evaluation.run(gpus)
         except _Failure as failure:
@@ -89,7 +97,11 @@ def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: C
             outcome = Failed(FailureKind.REJECTED, str(error))
         except (GuardianError, LoadError, OSError) as error:
             outcome = Failed(FailureKind.INTERNAL, evaluation.masked(str(error)))
-        return Finished(Observation(trial, outcome, where, evaluation.timings), evaluation.files())
+        return Finished(
+            Observation(trial, outcome, where, evaluation.timings),
+            evaluation.files(),
+            unfreed_mib(evaluation.circumstances),
+        )
 
 
 class _Evaluation:
@@ -97,7 +109,7 @@ class _Evaluation:
 
     def __init__(self, task: Task, trial: Trial, scratch: Path, enter: Callable[[str], None]) -> None:
         self._task, self._trial, self._scratch, self._enter = task, trial, scratch, enter
-        self._circumstances: dict[str, object] = {}
+        self.circumstances: dict[str, object] = {}
         self._watch = watch(task.rule, trial)
         self.timings: dict[str, float] = {}
 
@@ -110,7 +122,7 @@ class _Evaluation:
         return merged(self._task.study.engine.args, self._trial.config)
 
     def run(self, gpus: Sequence[str]) -> Outcome:
-        start = Start(self._task, self._trial, self._scratch, self._enter, self._timed, self._circumstances)
+        start = Start(self._task, self._trial, self._scratch, self._enter, self._timed, self.circumstances)
         with client_core() as core, start.engines(gpus, core) as engines:
             self._note(engines)
             core.settle([] if self._task.study.resources.pin else [pid for one in engines for pid in one.pids], pin)
@@ -121,28 +133,28 @@ class _Evaluation:
 
     def files(self) -> dict[str, bytes]:
         """What is worth keeping, with every secret masked."""
-        self._scratch.joinpath("circumstances.json").write_text(json.dumps(self._circumstances, indent=2) + "\n")
+        self._scratch.joinpath("circumstances.json").write_text(json.dumps(self.circumstances, indent=2) + "\n")
         kept = {
             str(path.relative_to(self._scratch)): path.read_bytes()
             for pattern in ("*.log", "*/*.log", "*.jsonl", "*.json")
             for path in sorted(self._scratch.glob(pattern))
         }
-        return {name: self._masked(content) for name, content in kept.items()}
+        return {name: self._task.masked(content) for name, content in kept.items()}
 
     def _note(self, engines: Sequence[EngineProcess]) -> None:
         """What the engine says of itself."""
         first = engines[0].spec
-        self._circumstances["engine_version"] = server_version(first.base_url, self._kind.version)
+        self.circumstances["engine_version"] = server_version(first.base_url, self._kind.version)
         # TensorRT-LLM does not say: then what it was told counts.
         told = self._flags.get(self._kind.longest)
-        self._circumstances["max_model_len"] = max_model_len(first.base_url, first.api_key) or told
-        self._circumstances["replicas"] = len(engines)
+        self.circumstances["max_model_len"] = max_model_len(first.base_url, first.api_key) or told
+        self.circumstances["replicas"] = len(engines)
 
     def _measure(self, engines: Sequence[EngineProcess], order: int, first: bool) -> Metrics:
         """Replay one arrival order, with no prefix left in the cache from the one before."""
         if not first:
             cleared = [reset_prefix_cache(one.spec.base_url, one.spec.api_key, self._kind.reset) for one in engines]
-            self._circumstances["prefix_cache_cleared"] = all(cleared)
+            self.circumstances["prefix_cache_cleared"] = all(cleared)
         try:
             return self._replay(engines, order)
         except LoadError:
@@ -179,7 +191,7 @@ class _Evaluation:
 
         search = evaluation_search(rate, self._task.study.workload.duration_s)
         capacity = find(search, probe, [judged(measured, rate, slos)])
-        self._circumstances[f"max_rate of order {order}"] = account_of_search(capacity)
+        self.circumstances[f"max_rate of order {order}"] = account_of_search(capacity)
         if capacity.limited_by == "client":
             raise _Failure(FailureKind.CLIENT_LAGGED, capacity.sentence)
         return {} if capacity.rate is None else {MAX_RATE: capacity.rate}
@@ -214,13 +226,13 @@ class _Evaluation:
         )
 
     def _selection(self) -> Selection:
-        longest = self._circumstances["max_model_len"]
+        longest = self.circumstances["max_model_len"]
         selection = fit(
             self._task.trace.requests,
             longest if isinstance(longest, int) else None,
             self._task.study.workload.too_long,
         )
-        self._circumstances["dropped"], self._circumstances["clipped"] = selection.dropped, selection.clipped
+        self.circumstances["dropped"], self.circumstances["clipped"] = selection.dropped, selection.clipped
         return selection
 
     def _hooks(self, engines: Sequence[EngineProcess], what: str) -> Hooks:
@@ -235,7 +247,7 @@ class _Evaluation:
     def _account(self, measurement: Measurement, order: int, replicas: int) -> None:
         self._add_timings(measurement)
         limits = limits_of(self._kind.in_words_of_vllm(self._flags), replicas)
-        self._circumstances[f"order {order}"] = account_of_load(measurement, limits)
+        self.circumstances[f"order {order}"] = account_of_load(measurement, limits)
         lines = [json.dumps(record_to_json(record)) + "\n" for record in measurement.replay.records]
         self._scratch.joinpath(f"requests-{order}.jsonl").write_text("".join(lines))
 
@@ -258,16 +270,7 @@ class _Evaluation:
 
     def masked(self, text: str) -> str:
         """The text without the value of any secret."""
-        return self._masked(text.encode()).decode()
-
-    def _masked(self, content: bytes) -> bytes:
-        for secret in self._secrets():
-            content = content.replace(secret.encode(), b"***")
-        return content
-
-    def _secrets(self) -> list[str]:
-        named = self._task.study.engine.env
-        return [value for name, value in self._task.env.items() if not isinstance(named.get(name), str) and value]
+        return self._task.masked(text.encode()).decode()
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

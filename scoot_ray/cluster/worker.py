@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 
 import ray
 
 from scoot_ray.cluster.evaluation import Finished, evaluate
 from scoot_ray.cluster.task import Task
+from scoot_ray.engine.gpu_memory import wait_freed
 from scoot_ray.search import Trial
 
 
@@ -17,13 +19,21 @@ class Worker:
 
     def __init__(self) -> None:
         self._phase = "starting the worker"
+        self._unfreed: tuple[Sequence[str], tuple[int, ...] | None] = ((), None)
 
-    def evaluate(self, task: Task, trial: Trial) -> Finished:
+    def evaluate(self, task: Task, trial: Trial, attempt: str) -> Finished:
         """Start the engine with the trial's configuration, replay, stop it."""
         devices = [str(device) for device in ray.get_gpu_ids()] if task.study.resources.gpus else []
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         gpus = visible.split(",") if devices and visible else devices
-        return evaluate(task, trial, gpus, socket.gethostname(), self._enter)
+        finished = evaluate(task, trial, gpus, socket.gethostname(), self._enter, attempt)
+        self._unfreed = (gpus, finished.unfreed_mib)
+        return finished
+
+    def freed(self) -> bool:
+        """Whether the memory that the evaluation has left taken on its GPUs is free by now."""
+        gpus, before_mib = self._unfreed
+        return wait_freed(gpus, before_mib, deadline_s=0.0)
 
     def phase(self) -> tuple[str, str]:
         """What is being done, and where."""

@@ -169,7 +169,7 @@ def remaining_s(resolved: Resolved, log: Log) -> float:
     confirmations = [seen for seen in log.observations if seen.trial.origin is Origin.CONFIRMATION]
     searches = max(0, resolved.study.budget.observations - len(log.searched))
     left = searches + max(0, starts(resolved.problem, resolved.study.confirmation) - len(confirmations))
-    return left * mean_s / resolved.study.parallelism
+    return left * mean_s / resolved.study.parallelism.max
 
 
 def _name(resolved: Resolved) -> str:

@@ -18,6 +18,7 @@ from scoot_ray.log import Log
 from scoot_ray.search import TUNERS
 from scoot_ray.study.base import Section, tupled
 from scoot_ray.study.engine import Engine
+from scoot_ray.study.parallelism import Parallelism, numbered
 from scoot_ray.study.space import SpaceSection
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -165,7 +166,7 @@ class Study(Section):
     constraints: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
     engine_rules: Literal["auto", "none"] | Annotated[tuple[str, ...], BeforeValidator(tupled)] = "auto"
     budget: Budget = Budget()
-    parallelism: PositiveInt = 1
+    parallelism: Annotated[Parallelism, BeforeValidator(numbered)] = Parallelism(max=1, when="always")
     warm_start: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
     confirmation: Confirmation = Confirmation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

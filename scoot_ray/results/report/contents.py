@@ -57,7 +57,7 @@ class Report:
 def report_of(run: Run, *, logs: bool = True) -> Report:
     """Put a run's report together; without ``logs`` the engines' own words are left out."""
     study = run.resolved.study
-    spans = spans_of(run.events, study.parallelism, virtual=study.engine.in_virtual_time)
+    spans = spans_of(run.events, study.parallelism.max, virtual=study.engine.in_virtual_time)
     spreads = spreads_of(run)
     costs = costs_of(run, spans)
     failed = [seen for seen in run.log.observations if isinstance(seen.outcome, Failed)]
