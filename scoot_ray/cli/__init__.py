@@ -19,6 +19,7 @@ from scoot_ray.cli.export import export
 from scoot_ray.cli.init import init
 from scoot_ray.cli.load import replay
 from scoot_ray.cli.report import report
+from scoot_ray.cli.reproduce import reproduce
 from scoot_ray.cli.space import space
 from scoot_ray.cli.studies import resume, status, tune, validate
 from scoot_ray.cli.sweep import sweep
@@ -44,6 +45,7 @@ for _command in (
     choose,
     export,
     compare,
+    reproduce,
     sweep,
     calibrate,
     replay,
