@@ -24,6 +24,7 @@ from scoot_ray.cli.space import space
 from scoot_ray.cli.studies import resume, status, tune, validate
 from scoot_ray.cli.sweep import sweep
 from scoot_ray.cli.trace import trace
+from scoot_ray.cli.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -46,6 +47,7 @@ for _command in (
     export,
     compare,
     reproduce,
+    verify,
     sweep,
     calibrate,
     replay,

@@ -127,7 +127,7 @@ def _agreement(metric: str, then: Interval, now: Sequence[float], known: Known, 
     below, above = _over_requests(known, error, logarithmic)
     wider = math.sqrt(1 + 1 / len(now))
     reaches = (math.hypot(run, below) * wider, math.hypot(run, above) * wider)
-    middle = mean(now) if logarithmic else float(np.mean(now))
+    middle = now[0] if len(now) == 1 else mean(now) if logarithmic else float(np.mean(now))
     return Agreement(
         metric,
         then,

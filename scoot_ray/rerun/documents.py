@@ -1,16 +1,23 @@
-"""The reproduction as one JSON document: ``reproduction.json`` and ``--json``. Pure."""
+"""Reproductions and verifications as JSON documents: what ``--json`` prints. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from scoot_ray.journal import observation_to_json
+from scoot_ray.load.client.target import Target
+from scoot_ray.load.measure import Load, Measurement
 from scoot_ray.rerun.agreement import Agreement
 from scoot_ray.rerun.changes import Change
+from scoot_ray.rerun.drift import Drift
+from scoot_ray.rerun.endpoint import Endpoint
+from scoot_ray.rerun.promises import Held, overall
 from scoot_ray.resolve import Resolved
+from scoot_ray.results.reading import Run
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed, Observation
 
@@ -91,3 +98,56 @@ def _metric(one: Agreement) -> dict[str, Any]:
 
 def _finite(value: float) -> float | None:
     return value if isfinite(value) else None
+
+
+def verification_document(
+    run: Run,
+    target: Target,
+    load: Load,
+    measurement: Measurement,
+    found: Sequence[Held],
+    drifts: Sequence[Drift],
+    endpoint: Endpoint,
+    again: Path | None,
+) -> dict[str, Any]:
+    """All of it; ``tune_again`` is the command where something has drifted that tuning cures."""
+    asks = any(one.asks_to_tune for one in drifts)
+    study = again or f"a copy of {run.folder.study} under another name"
+    return {
+        "schema_version": 1,
+        "run": str(run.folder.path),
+        "study": run.result["study"],
+        "simulated": run.result["simulated"],
+        "config": run.result["recommended"]["config"] if run.result["recommended"] else None,
+        "endpoint": {"base_urls": list(target.base_urls), "model": target.model, "version": endpoint.version},
+        "load": {**asdict(load.arrivals), "duration_s": load.duration_s, "order": load.order, "seed": load.seed},
+        "trace_sha256": run.result["trace"]["sha256"],
+        "verdict": overall(found),
+        "holds": overall(found) == "holds",
+        "checks": [_check(one) for one in found],
+        "metrics": dict(measurement.metrics),
+        "valid": measurement.replay.audit.valid,
+        "invalid_because": list(measurement.replay.audit.reasons),
+        "notes": [*measurement.notes, *_shortened(load, run.result["load"]["duration_s"])],
+        "drift": [{"topic": one.topic, **asdict(one.change), "means": one.means} for one in drifts],
+        "tune_again": f"scoot-ray tune {study}" if asks else None,
+    }
+
+
+def _shortened(load: Load, proved_s: float) -> Iterator[str]:
+    if load.duration_s is not None and load.duration_s < proved_s:
+        yield f"{load.duration_s:g} s of load where {proved_s:g} s were proved: queues had less time to grow"
+
+
+def _check(one: Held) -> dict[str, Any]:
+    limit = one.wanted.limit
+    return {
+        "kind": one.wanted.kind,
+        "metric": limit.metric,
+        "operator": limit.operator,
+        "limit": limit.limit,
+        "measured": one.value,
+        "interval": None if one.interval is None else list(one.interval),
+        "verdict": one.verdict,
+        "sure": one.sure,
+    }

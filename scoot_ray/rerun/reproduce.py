@@ -188,7 +188,7 @@ def _known(metric: str, past: Past, folder: RunFolder, own: RunFolder, found: Se
         interval = _over_requests(metric, noted, seen)
         if interval is not None and isinstance(seen.outcome, Measured):
             return Known(interval, seen.outcome.metrics[metric], runs, least)
-    return Known(runs=runs, least)
+    return Known(runs=runs, least=least)
 
 
 def _over_requests(metric: str, folder: RunFolder, seen: Observation) -> Interval | None:

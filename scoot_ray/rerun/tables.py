@@ -35,6 +35,51 @@ def reproduction_table(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Text(f"files: {document['folder']}")
 
 
+def verification_table(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """What was asked and measured, the verdict, and what has drifted."""
+    endpoint, load = document["endpoint"], document["load"]
+    version = f", version {endpoint['version']}" if endpoint["version"] else ""
+    rate = f" at {load['rate']:.3g} requests/s" if load["rate"] is not None else " as recorded"
+    yield Text(f"{document['study']} on {', '.join(endpoint['base_urls'])}", style="bold")
+    yield Text(f"model {endpoint['model']}{version}; {load['process']}{rate} for {load['duration_s']:.4g} s")
+    yield _checks(document["checks"])
+    yield from (Text(f"note: {note}", style="dim") for note in document["notes"])
+    yield _conclusion(document)
+    for one in document["drift"]:
+        yield Text(f"drift: {one['what']}: proved {one['then']}, here {one['now']}; {one['means']}", style="yellow")
+    if document["tune_again"]:
+        yield Text(f"tune again: {document['tune_again']}", style="yellow")
+    elif not document["drift"]:
+        yield Text("No drift from what was proved was found.")
+
+
+def _checks(checks: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table()
+    for name in ("", "metric"):
+        table.add_column(name)
+    for name in ("wanted", "measured", "95% interval"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    styles = {"holds": "green", "broken": "bold red", "invalid": "yellow"}
+    for one in checks:
+        measured = "none" if one["measured"] is None else f"{one['measured']:.4g}"
+        interval = "–" if one["interval"] is None else _range(one["interval"])
+        unsure = ", unsure" if one["interval"] and not one["sure"] and one["verdict"] != "invalid" else ""
+        cells = [one["kind"], one["metric"], f"{one['operator']} {one['limit']:.4g}", measured, interval]
+        table.add_row(*map(Text, cells), Text(one["verdict"] + unsure, styles[one["verdict"]]))
+    return table
+
+
+def _conclusion(document: Mapping[str, Any]) -> Text:
+    if document["verdict"] == "invalid":
+        because = "; ".join(document["invalid_because"])
+        return Text(f"INVALID: the client was late, so that nothing was measured: {because}", style="yellow")
+    if document["verdict"] == "holds":
+        return Text("What was promised holds here.", style="green")
+    broken = ", ".join(dict.fromkeys(one["metric"] for one in document["checks"] if one["verdict"] == "broken"))
+    return Text(f"What was promised does not hold here: {broken}.", style="red")
+
+
 def _figures(document: Mapping[str, Any]) -> Table:
     many = document["repeats"] > 1
     table = Table()
