@@ -137,9 +137,7 @@ def run(
             log = _take_up(resolved, journal, folder)
             # Ray sets signal handlers of its own when it starts, so ours come after.
             with ray_session(ray_address, dashboard), stop.listening():
-                check_engine_present(resolved.study.engine, node_shapes())
-                if not check_can_hold(resolved.study.resources, node_shapes()):
-                    console.print("no present node can hold an evaluation; waiting for the autoscaler to add one")
+                check_cluster(resolved.study, console)
                 environment = environment_of(resolved)
                 folder.write_json("environment.json", environment)
                 log = _loop(resolved, folder, journal, journal.started(log, environment), stop, console)
@@ -149,12 +147,32 @@ def run(
         raise RunError(f"{line}; 'scoot-ray resume {folder.path}' goes on once this is mended") from error
 
 
-def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
-    """Replay the journal, and add what was measured and saved but not yet written there."""
-    log = journal.replay()
+def check_cluster(study: Study, console: Console) -> None:
+    """See that the session's cluster has the engine and can hold an evaluation.
+
+    Raises:
+        ClusterError: it has not, or never can.
+    """
+    check_engine_present(study.engine, node_shapes())
+    if not check_can_hold(study.resources, node_shapes()):
+        console.print("no present node can hold an evaluation; waiting for the autoscaler to add one")
+
+
+def check_trace(resolved: Resolved, journal: Journal) -> None:
+    """See that the study's trace is the one that its run has measured with.
+
+    Raises:
+        RunError: it is another.
+    """
     measured_on = next((event.data["trace_sha256"] for event in journal.events() if event.type == "started"), None)
     if measured_on not in {None, resolved.trace.sha256}:
         raise RunError(f"workload.trace: {resolved.trace.source}: is not the file that this run has measured so far")
+
+
+def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
+    """Replay the journal, and add what was measured and saved but not yet written there."""
+    log = journal.replay()
+    check_trace(resolved, journal)
     for observation in list(folder.unclaimed(log.open)):
         outcome = observation.outcome
         if not isinstance(outcome, Failed) or (outcome.kind.of_configuration and not outcome.ambiguous):
@@ -163,7 +181,7 @@ def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
 
 
 def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop, console: Console) -> Log:
-    pool = _pool(resolved, folder, log)
+    pool = pool_of(resolved, folder, log)
     stop.over = lambda: pool.over
     optimizer = RemoteOptimizer(resolved, cancelled=lambda: stop.interrupted)
     with _display(resolved, pool, console) as display:
@@ -176,7 +194,8 @@ def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, sto
             return journal.replay()
 
 
-def _pool(resolved: Resolved, folder: RunFolder, log: Log) -> RayPool | SimulatedPool:
+def pool_of(resolved: Resolved, folder: RunFolder, log: Log) -> RayPool | SimulatedPool:
+    """What evaluates the study's trials in the session's cluster, and keeps their files in ``folder``."""
     limits, slos = goodput_limits(resolved.problem), rate_slos(resolved.problem)
     rule = ending_rule(resolved.study, resolved.problem)
     entrance = Entrance(resolved.study, log.observations)

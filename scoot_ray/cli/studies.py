@@ -55,7 +55,7 @@ def tune(study: Path, as_json: bool, ray_address: str | None, dashboard: bool) -
     """Run STUDY: tune, confirm, and print the configuration to use."""
     from scoot_ray.driver import RunError, create  # noqa: PLC0415 - --help stays quick
 
-    resolved = _startable(study)
+    resolved = startable(study)
     try:
         folder = create(resolved)
     except RunError as error:
@@ -69,7 +69,7 @@ def tune(study: Path, as_json: bool, ray_address: str | None, dashboard: bool) -
 def resume(run: Path, as_json: bool, ray_address: str | None, dashboard: bool) -> None:
     """Go on with RUN, the folder of a run that was stopped. Nothing measured is measured again."""
     folder = run_folder(run)
-    _run(_startable(folder.study), folder, as_json, ray_address, dashboard)
+    _run(startable(folder.study), folder, as_json, ray_address, dashboard)
 
 
 @click.command()
@@ -107,7 +107,7 @@ def resolve_or_refuse(study: Path) -> Resolved:
         refuse(str(error))
 
 
-def _startable(study: Path) -> Resolved:
+def startable(study: Path) -> Resolved:
     """The same, with every secret at hand that the engine will need."""
     from scoot_ray.study import StudyError  # noqa: PLC0415 - --help stays quick
 

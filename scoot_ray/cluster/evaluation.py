@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scoot_ray.cluster.account import account_of_load, account_of_search, limits_of, phases_of
+from scoot_ray.cluster.account import account_of_load, account_of_search, gpus_here, limits_of, phases_of
 from scoot_ray.cluster.cores import client_core
+from scoot_ray.cluster.offer import load_of
 from scoot_ray.cluster.scratch import scratch
 from scoot_ray.cluster.starting import Start, unfreed_mib
 from scoot_ray.cluster.task import Task
@@ -29,7 +30,6 @@ from scoot_ray.engine.ready import StartFailed
 from scoot_ray.engine.server import answers, max_model_len, reset_prefix_cache, server_version
 from scoot_ray.engine.service import COMMANDS_S
 from scoot_ray.hopeless import watch
-from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.capacity.decision import Probe, Try, find
 from scoot_ray.load.capacity.probing import EVALUATION_PROBES, evaluation_search, judged, probe_rate
 from scoot_ray.load.client.target import Target
@@ -41,7 +41,7 @@ from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.selection import Selection, fit
 from scoot_ray.load.warmup import MAX_WARMUP_S
 from scoot_ray.search import Config, Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
-from scoot_ray.serving import dialect_of, kind_of, served_name
+from scoot_ray.serving import kind_of, served_name
 from scoot_ray.study import MAX_RATE, Study
 
 STARTS = 3  # another engine's that is waited for, and two of our own where the first may be the cache's fault
@@ -149,6 +149,8 @@ class _Evaluation:
         told = self._flags.get(self._kind.longest)
         self.circumstances["max_model_len"] = max_model_len(first.base_url, first.api_key) or told
         self.circumstances["replicas"] = len(engines)
+        if self._task.study.resources.gpus:
+            self.circumstances["gpus"] = gpus_here()
 
     def _measure(self, engines: Sequence[EngineProcess], order: int, first: bool) -> Metrics:
         """Replay one arrival order, with no prefix left in the cache from the one before."""
@@ -207,23 +209,8 @@ class _Evaluation:
         )
 
     def _load(self, order: int) -> Load:
-        workload, seed = self._task.study.workload, self._task.study.seed
-        selection = self._selection()
-        arrivals = workload.arrivals
-        return Load(
-            selection.requests,
-            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale, arrivals.end_rate),
-            salt=f"order {order}",  # equal prompts for every configuration; the engine is new each time
-            duration_s=workload.duration_s,
-            seed=seed,
-            order=order,
-            warmup=workload.warmup,
-            drain_s=workload.request_timeout_s,
-            goodput=self._task.goodput,
-            sessions=workload.sessions,
-            think_s=workload.think_s,
-            engine=dialect_of(self._task.study),
-        )
+        # Equal prompts for every configuration: the engine is new each time.
+        return load_of(self._task.study, self._selection().requests, order, f"order {order}", self._task.goodput)
 
     def _selection(self) -> Selection:
         longest = self.circumstances["max_model_len"]
