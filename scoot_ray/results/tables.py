@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -11,16 +12,19 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from scoot_ray.results.next_steps import next_steps
 from scoot_ray.results.scatter import scatter
 
 
-def print_result(console: Console, result: Mapping[str, Any]) -> None:
-    """Print everything a person decides by."""
+def print_result(console: Console, result: Mapping[str, Any], run: Path | None = None) -> None:
+    """Print everything a person decides by, and what can be done next with the run's folder."""
     console.print()
     simulated = "simulated " if result["simulated"] else ""
     console.rule(Text(f"{result['study']}: {simulated}{'result' if result['complete'] else 'stopped early'}"))
     for part in _parts(result):
         console.print(part)
+    if run is not None and result["complete"]:
+        console.print(_next(run, result))
 
 
 def _parts(result: Mapping[str, Any]) -> list[RenderableType]:
@@ -140,6 +144,14 @@ def _headline(result: Mapping[str, Any]) -> Panel:
     command = Text("\n" + shlex.join(recommended["command"]), style="bold")
     title = "Use this (simulated)" if result["simulated"] else "Use this"
     return Panel(Group(Text(result["sentence"], style=style), command), title=title, title_align="left")
+
+
+def _next(run: Path, result: Mapping[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.title, table.title_justify = "What next", "left"
+    for command, purpose in next_steps(run, result):
+        table.add_row(Text(command), Text(purpose, style="dim"))
+    return table
 
 
 def _seen(result: Mapping[str, Any]) -> str:

@@ -1,0 +1,194 @@
+"""The parts of a frame: each draws itself into so many lines. Every line is one line, whatever the texts contain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from rich.text import Text
+
+from scoot_ray.results.live.scene import Best, Scene, Slot, Tally
+from scoot_ray.results.report.text import counted, duration, number, plain
+
+Draw: TypeAlias = Callable[[int, int], Sequence[Text]]
+_MARKS = (("●", "bold green"), ("D", "bold yellow"), ("B", "bold magenta"))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part: its name in the margin, the fewest lines that make sense, the most it has use for, and how to draw it.
+
+    ``draw`` takes the columns and lines it is given and may use fewer lines.
+    """
+
+    label: str
+    least: int
+    most: int
+    draw: Draw
+
+
+def line(text: str, style: str = "") -> Text:
+    """One line that is shown as it is: no markup, no control characters."""
+    return Text(" ".join(plain(text).split("\n")).replace("\t", " "), style, no_wrap=True, overflow="ellipsis", end="")
+
+
+def head(scene: Scene, width: int) -> list[Text]:
+    """The three lines that are always there: which study, how far, how long."""
+    title = line(" scoot-ray ", "bold reverse")
+    title.append_text(line(f" {scene.study}", "bold"))
+    if scene.simulated:
+        title.append_text(line(" (simulated)", "yellow"))
+    title.append_text(line(f"  {scene.state}", "cyan"))
+    title.append_text(line(f"  {scene.note}" if scene.note else f" with {scene.tuner}", "dim"))
+    return [title, _progress(scene, width), _times(scene)]
+
+
+def _progress(scene: Scene, width: int) -> Text:
+    confirming = scene.state == "confirming"
+    done, total = (scene.confirmed, scene.confirmations) if confirming else (scene.observations, scene.budget)
+    columns = max(8, min(30, width // 5))
+    full = round(columns * min(1.0, done / total)) if total else columns
+    bar = line(" " + "━" * full, "green")
+    bar.append_text(line("─" * (columns - full), "dim"))
+    told = f" {scene.observations} of {scene.budget} observations"
+    if confirming:
+        told = f" confirmation: {scene.confirmed} of at most {scene.confirmations} runs, after {scene.observations}"
+        told += " observations"
+    bar.append_text(line(told, "bold"))
+    if scene.outcomes:
+        bar.append_text(line(f": {scene.outcomes}"))
+    if scene.confirmations and not confirming:
+        bar.append_text(line(f"; then up to {scene.confirmations} to confirm", "dim"))
+    return bar
+
+
+def _times(scene: Scene) -> Text:
+    told = f" running {duration(scene.running_s)}, about {duration(scene.left_s)} left"
+    if scene.gpu_hours is not None:
+        told += f", {number(scene.gpu_hours)} GPU-hours" + (" (simulated)" if scene.simulated else "")
+    return line(f"{told}, POF threshold {scene.threshold:.2f}", "dim")
+
+
+def slots_part(scene: Scene) -> Part:
+    """What each slot does, a line each."""
+
+    def draw(width: int, height: int) -> list[Text]:
+        if not scene.slots:
+            return [line("all free: waiting for a suggestion" if scene.parallelism else "none", "dim")]
+        shown = scene.slots if len(scene.slots) <= height else scene.slots[: max(1, height - 1)]
+        lines = [_slot(one, _widths(scene.slots), width) for one in shown]
+        if (hidden := len(scene.slots) - len(shown)) and height > 1:
+            lines.append(line(f"and {hidden} more", "dim"))
+        return lines
+
+    return Part("slots", 1, max(1, len(scene.slots)), draw)
+
+
+def _widths(slots: Sequence[Slot]) -> tuple[int, ...]:
+    """Columns of trial, origin, phase and time."""
+    return tuple(max(len(cell) for cell in column) for column in zip(*map(_cells, slots), strict=True))
+
+
+def _cells(slot: Slot) -> tuple[str, ...]:
+    return (str(slot.trial), slot.origin, slot.phase, duration(float(round(slot.since_s))))
+
+
+def _slot(slot: Slot, widths: Sequence[int], width: int) -> Text:
+    trial, origin, phase, since = (cell.ljust(columns) for cell, columns in zip(_cells(slot), widths, strict=True))
+    told = line(f"trial {trial}  ")
+    if width >= 70:
+        told.append_text(line(f"{origin}  ", "dim"))
+    told.append_text(line(phase, "cyan"))
+    told.append_text(line(f"  {since}  "))
+    if slot.where:
+        told.append_text(line(f"{slot.where}  ", "dim"))
+    told.append_text(line(slot.config))
+    return told
+
+
+def best_part(best: Best | None, state: str) -> Part:
+    """The best so far: objectives with their change, then what is set."""
+
+    def draw(_width: int, height: int) -> list[Text]:
+        if best is None:
+            return [line("nothing yet" if state != "confirming" else "nothing was measured", "dim")]
+        figures = [line(_figure(one.label, one.value, one.changes)) for one in best.figures]
+        if height < len(figures):  # the figures themselves are what counts
+            return [line(f"trial {best.trial}: " + ", ".join(f"{one.label} {one.value}" for one in best.figures))]
+        lines = [_about(best), *figures, line(best.config)]
+        return lines if height >= len(lines) else figures + lines[:1] if height > len(figures) else figures
+
+    return Part("best", 1, 1 if best is None else 2 + len(best.figures), draw)
+
+
+def _figure(label: str, value: str, changes: Sequence[str]) -> str:
+    return f"{label} {value}" + (f"  ({', '.join(changes)})" if changes else "")
+
+
+def _about(best: Best) -> Text:
+    told = line(f"trial {best.trial}", "bold green")
+    if best.front > 1:
+        told.append_text(line(f", one of {best.front} on the front"))
+    if best.keeps_slos is not None:
+        keeps, style = ("keeps the SLOs", "green") if best.keeps_slos else ("breaks an SLO", "bold red")
+        told.append_text(line(", "))
+        told.append_text(line(keeps, style))
+    told.append_text(line(" (not confirmed yet)", "dim"))
+    return told
+
+
+def failures_part(failures: Sequence[Tally]) -> Part | None:
+    """Failures by kind, each with the last one's line; None where nothing failed."""
+    if not failures:
+        return None
+
+    def draw(_width: int, height: int) -> list[Text]:
+        if height < len(failures):
+            total = counted(sum(one.count for one in failures), "failure")
+            kinds = ", ".join(f"{one.count} {one.kind}" for one in failures)
+            return [line(f"{total}: {kinds}", "red"), *map(_tally, failures[: height - 1])]
+        return [_tally(one) for one in failures]
+
+    return Part("failures", 1, len(failures), draw)
+
+
+def _tally(one: Tally) -> Text:
+    told = line(f"{one.count} {one.kind}", "yellow" if one.ours else "red")
+    told.append_text(line(f"{' (tried again)' if one.ours else ''}: {one.last}"))
+    return told
+
+
+def picture_part(scene: Scene) -> Part | None:
+    """The plot; None where there is nothing to draw."""
+    picture = scene.picture
+    if picture is None:
+        return None
+
+    def draw(width: int, height: int) -> list[Text]:
+        return [_coloured(row) for row in picture.lines(min(width, 90), height)]
+
+    return Part("curve" if picture.over_observations else "front", 8, 20, draw)
+
+
+def _coloured(row: str) -> Text:
+    """Marks stand out; only behind the axis, since labels have letters too."""
+    drawn = line(row)
+    axis = next((at for at, letter in enumerate(row) if letter in "┤│"), None)
+    for at, letter in enumerate(row):
+        for mark, style in _MARKS:
+            if letter == mark and (axis is None or at > axis) and (axis is not None or letter == "●"):
+                drawn.stylize(style, at, at + 1)
+    return drawn
+
+
+def lines_part(label: str, lines: Sequence[Text], most: int, style: str = "") -> Part | None:
+    """The last of some lines; None where there are none."""
+    if not lines:
+        return None
+    recent = list(lines[-most:])
+
+    def draw(_width: int, height: int) -> list[Text]:
+        return [line(one.plain, style) for one in recent[-height:]]
+
+    return Part(label, 1, len(recent), draw)
