@@ -1,6 +1,6 @@
 """A scene in a terminal of any size: what matters most is kept when there is little room. Pure.
 
-At 80 columns and 24 lines everything has its place; from 110 columns on the plot stands beside the rest.
+At 80 columns and 24 lines everything has its place; from 110 columns on the plot stands beside what follows the slots.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def frame(scene: Scene, news: Sequence[Text], width: int, height: int) -> list[T
     parts = _parts(scene, news)
     room = max(0, height - len(top))
     if width >= _WIDE and (picture := parts.pop("front", None) or parts.pop("curve", None)) is not None:
-        body = _beside(_stack(parts, width - _PICTURE - 2, room), picture, width, room)
+        slots = _stack({"slots": parts.pop("slots")}, width, room // 2)
+        room -= len(slots)
+        body = [*slots, *_beside(_stack(parts, width - _PICTURE - 2, room), picture, width, room)]
     else:
         body = _stack(parts, width, room)
     return [_cut(one, width) for one in (*top, *body)][:height]
@@ -49,7 +51,7 @@ def _parts(scene: Scene, news: Sequence[Text]) -> dict[str, Part]:
         failures_part(scene.failures),
         warnings,
         picture_part(scene),
-        lines_part("latest", news, 8, "dim"),
+        lines_part("latest", news, 12, "dim"),
     )
     return {part.label: part for part in found if part is not None}
 

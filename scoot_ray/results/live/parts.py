@@ -8,10 +8,12 @@ from typing import TypeAlias
 
 from rich.text import Text
 
-from scoot_ray.results.live.scene import Best, Scene, Slot, Tally
+from scoot_ray.results.live.scene import Best, Figure, Scene, Slot, Tally
 from scoot_ray.results.report.text import counted, duration, number, plain
 
 Draw: TypeAlias = Callable[[int, int], Sequence[Text]]
+_ROOMY = 68  # columns from which a slot's line has all its parts
+_HOST = 12  # columns of a host's name
 _MARKS = (("●", "bold green"), ("D", "bold yellow"), ("B", "bold magenta"))
 
 
@@ -30,7 +32,7 @@ class Part:
 
 def line(text: str, style: str = "") -> Text:
     """One line that is shown as it is: no markup, no control characters."""
-    return Text(" ".join(plain(text).split("\n")).replace("\t", " "), style, no_wrap=True, overflow="ellipsis", end="")
+    return Text(" ".join(plain(text).split("\n")).replace("\t", " "), style, no_wrap=True, overflow="ellipsis")
 
 
 def head(scene: Scene, width: int) -> list[Text]:
@@ -47,14 +49,13 @@ def head(scene: Scene, width: int) -> list[Text]:
 def _progress(scene: Scene, width: int) -> Text:
     confirming = scene.state == "confirming"
     done, total = (scene.confirmed, scene.confirmations) if confirming else (scene.observations, scene.budget)
-    columns = max(8, min(30, width // 5))
+    columns = max(8, min(30, width // 6))
     full = round(columns * min(1.0, done / total)) if total else columns
     bar = line(" " + "━" * full, "green")
     bar.append_text(line("─" * (columns - full), "dim"))
-    told = f" {scene.observations} of {scene.budget} observations"
+    told = f" {scene.observations} of {scene.budget} tried"
     if confirming:
-        told = f" confirmation: {scene.confirmed} of at most {scene.confirmations} runs, after {scene.observations}"
-        told += " observations"
+        told = f" {scene.confirmed} of at most {scene.confirmations} runs to confirm, after {scene.observations} tried"
     bar.append_text(line(told, "bold"))
     if scene.outcomes:
         bar.append_text(line(f": {scene.outcomes}"))
@@ -71,38 +72,47 @@ def _times(scene: Scene) -> Text:
 
 
 def slots_part(scene: Scene) -> Part:
-    """What each slot does, a line each."""
+    """What each slot does, a line each; all of them in one where there is no room."""
 
     def draw(width: int, height: int) -> list[Text]:
         if not scene.slots:
-            return [line("all free: waiting for a suggestion" if scene.parallelism else "none", "dim")]
-        shown = scene.slots if len(scene.slots) <= height else scene.slots[: max(1, height - 1)]
+            return [line("all free", "dim")]
+        if height == 1 < len(scene.slots):
+            return [line(", ".join(f"{slot.trial} {slot.phase}" for slot in scene.slots))]
+        shown = scene.slots if len(scene.slots) <= height else scene.slots[: height - 1]
         lines = [_slot(one, _widths(scene.slots), width) for one in shown]
-        if (hidden := len(scene.slots) - len(shown)) and height > 1:
+        if hidden := len(scene.slots) - len(shown):
             lines.append(line(f"and {hidden} more", "dim"))
         return lines
 
     return Part("slots", 1, max(1, len(scene.slots)), draw)
 
 
+def _cells(slot: Slot) -> tuple[str, str, str, str, str]:
+    return (str(slot.trial), slot.origin, slot.phase, _clock(slot.since_s), slot.where)
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds in few columns: 2:14."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
 def _widths(slots: Sequence[Slot]) -> tuple[int, ...]:
-    """Columns of trial, origin, phase and time."""
+    """Columns of what stands before the configuration."""
     return tuple(max(len(cell) for cell in column) for column in zip(*map(_cells, slots), strict=True))
 
 
-def _cells(slot: Slot) -> tuple[str, ...]:
-    return (str(slot.trial), slot.origin, slot.phase, duration(float(round(slot.since_s))))
-
-
 def _slot(slot: Slot, widths: Sequence[int], width: int) -> Text:
-    trial, origin, phase, since = (cell.ljust(columns) for cell, columns in zip(_cells(slot), widths, strict=True))
-    told = line(f"trial {trial}  ")
-    if width >= 70:
+    """The host and who asked are left out first: what is done with which trial, and for how long, stays."""
+    trial, origin, phase, since, where = (cell.ljust(room) for cell, room in zip(_cells(slot), widths, strict=True))
+    told = line(f"{trial}  ", "bold")
+    if width >= _ROOMY:
         told.append_text(line(f"{origin}  ", "dim"))
     told.append_text(line(phase, "cyan"))
     told.append_text(line(f"  {since}  "))
-    if slot.where:
-        told.append_text(line(f"{slot.where}  ", "dim"))
+    if where.strip() and width >= _ROOMY:
+        told.append_text(line(f"{where[:_HOST]}  ", "dim"))
     told.append_text(line(slot.config))
     return told
 
@@ -115,11 +125,16 @@ def best_part(best: Best | None, state: str) -> Part:
             return [line("nothing yet" if state != "confirming" else "nothing was measured", "dim")]
         figures = [line(_figure(one.label, one.value, one.changes)) for one in best.figures]
         if height < len(figures):  # the figures themselves are what counts
-            return [line(f"trial {best.trial}: " + ", ".join(f"{one.label} {one.value}" for one in best.figures))]
+            return [line(f"trial {best.trial}: " + ", ".join(map(_briefly, best.figures)))]
         lines = [_about(best), *figures, line(best.config)]
         return lines if height >= len(lines) else figures + lines[:1] if height > len(figures) else figures
 
     return Part("best", 1, 1 if best is None else 2 + len(best.figures), draw)
+
+
+def _briefly(one: Figure) -> str:
+    """Without saying against what."""
+    return f"{one.label} {one.value}" + "".join(f" ({change.split()[0]})" for change in one.changes[:1])
 
 
 def _figure(label: str, value: str, changes: Sequence[str]) -> str:
@@ -168,7 +183,7 @@ def picture_part(scene: Scene) -> Part | None:
     def draw(width: int, height: int) -> list[Text]:
         return [_coloured(row) for row in picture.lines(min(width, 90), height)]
 
-    return Part("curve" if picture.over_observations else "front", 8, 20, draw)
+    return Part("curve" if picture.over_observations else "front", 8, 24, draw)
 
 
 def _coloured(row: str) -> Text:
@@ -189,6 +204,6 @@ def lines_part(label: str, lines: Sequence[Text], most: int, style: str = "") ->
     recent = list(lines[-most:])
 
     def draw(_width: int, height: int) -> list[Text]:
-        return [line(one.plain, style) for one in recent[-height:]]
+        return [line(" ".join(one.plain.split()), style) for one in recent[-height:]]
 
     return Part(label, 1, len(recent), draw)

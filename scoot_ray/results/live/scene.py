@@ -185,7 +185,7 @@ def _others(resolved: Resolved, log: Log, best: Observation) -> dict[str, Metric
 def _figure(metric: str, metrics: Metrics, others: dict[str, Metrics]) -> Figure:
     name = named(metric)
     changes = tuple(
-        f"{percent(metrics[metric] / was - 1, signed=True)} against the {other}"
+        f"{percent(metrics[metric] / was - 1, signed=True)} vs {other}"
         for other, before in others.items()
         if metric in metrics and (was := before.get(metric))
     )
