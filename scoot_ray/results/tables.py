@@ -24,7 +24,8 @@ def print_result(console: Console, result: Mapping[str, Any], run: Path | None =
     for part in _parts(result):
         console.print(part)
     if run is not None and result["complete"]:
-        console.print(_next(run, result))
+        for command, purpose in next_steps(run, result):
+            console.print(Text(command).append(f"  # {purpose}", style="dim"), soft_wrap=True)
 
 
 def _parts(result: Mapping[str, Any]) -> list[RenderableType]:
@@ -144,14 +145,6 @@ def _headline(result: Mapping[str, Any]) -> Panel:
     command = Text("\n" + shlex.join(recommended["command"]), style="bold")
     title = "Use this (simulated)" if result["simulated"] else "Use this"
     return Panel(Group(Text(result["sentence"], style=style), command), title=title, title_align="left")
-
-
-def _next(run: Path, result: Mapping[str, Any]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.title, table.title_justify = "What next", "left"
-    for command, purpose in next_steps(run, result):
-        table.add_row(Text(command), Text(purpose, style="dim"))
-    return table
 
 
 def _seen(result: Mapping[str, Any]) -> str:

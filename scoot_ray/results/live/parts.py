@@ -42,7 +42,9 @@ def head(scene: Scene, width: int) -> list[Text]:
     if scene.simulated:
         title.append_text(line(" (simulated)", "yellow"))
     title.append_text(line(f"  {scene.state}", "cyan"))
-    title.append_text(line(f"  {scene.note}" if scene.note else f" with {scene.tuner}", "dim"))
+    title.append_text(line(f" with {scene.tuner}" if scene.state == "searching" else "", "dim"))
+    if scene.note:
+        title.append_text(line(f"  {scene.note}", "yellow"))
     return [title, _progress(scene, width), _times(scene)]
 
 
@@ -65,10 +67,15 @@ def _progress(scene: Scene, width: int) -> Text:
 
 
 def _times(scene: Scene) -> Text:
-    told = f" running {duration(scene.running_s)}, about {duration(scene.left_s)} left"
+    told = f" running {_whole(scene.running_s)}, about {_whole(scene.left_s)} left"
     if scene.gpu_hours is not None:
         told += f", {number(scene.gpu_hours)} GPU-hours" + (" (simulated)" if scene.simulated else "")
     return line(f"{told}, POF threshold {scene.threshold:.2f}", "dim")
+
+
+def _whole(seconds: float) -> str:
+    """A duration without fractions of a second."""
+    return duration(float(round(seconds)))
 
 
 def slots_part(scene: Scene) -> Part:
@@ -76,7 +83,7 @@ def slots_part(scene: Scene) -> Part:
 
     def draw(width: int, height: int) -> list[Text]:
         if not scene.slots:
-            return [line("all free", "dim")]
+            return [line("all free, waiting for the search", "dim")]
         if height == 1 < len(scene.slots):
             return [line(", ".join(f"{slot.trial} {slot.phase}" for slot in scene.slots))]
         shown = scene.slots if len(scene.slots) <= height else scene.slots[: height - 1]
