@@ -67,9 +67,10 @@ def test_a_reader_that_leaves_ends_the_run_as_sigterm_does(small: Run) -> None:
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["type"] == "started"
     process.stdout.close()
-    assert process.wait(timeout=120) == 130
     assert process.stderr is not None
-    err = process.stderr.read()
+    with process.stderr as said:
+        err = said.read()
+    assert process.wait(timeout=120) == 130
     assert "Traceback" not in err
     assert "nobody reads standard output any more" in err
     (stopped,) = small.events("stopped")
@@ -77,10 +78,11 @@ def test_a_reader_that_leaves_ends_the_run_as_sigterm_does(small: Run) -> None:
 
 
 def test_another_process_watches_the_run_to_its_end(small: Run) -> None:
-    small.start("tune", str(small.study), "--events")
+    process = small.start("tune", str(small.study), "--events")
     assert eventually(lambda: small.events("started"), 120)
     command = [sys.executable, "-m", "scoot_ray", "status", str(small.output), "--watch"]
-    watcher = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    watcher = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
+    assert small.finish(process)[0] == 0
     assert watcher.returncode == 0, watcher.stderr
     assert "confirmation" in watcher.stdout
     assert "Use this (simulated)" in watcher.stdout
