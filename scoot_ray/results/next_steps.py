@@ -9,11 +9,10 @@ from typing import Any
 
 
 def next_steps(run: Path, result: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The commands for a run's folder; those that need a configuration to use are left out where there is none."""
-    folder = shlex.quote(str(run))
-    steps = [(f"scoot-ray report {folder}", "the whole story as one page")]
+    """The commands for a run's folder; none where there is no configuration to use."""
+    folder, steps = shlex.quote(str(run)), []
     if result["recommended"] is None:
-        return tuple(steps)
+        return ()
     if len(result["front"]) > 1:
         steps.append((f"scoot-ray choose {folder} --knee", "another point of the front; or by --slo, --weights"))
     steps.append((f"scoot-ray export {folder} -o deploy", "files to deploy it, headed by what it was proved for"))

@@ -69,7 +69,7 @@ class LiveDisplay:
             scene = scene_of(
                 self._resolved, self._log, activities, self._believed.known, self._running_s(), self._note()
             )
-            lines = frame(scene, tuple(self._lines), width, height)
+            lines = frame(scene, width, height)
         except Exception as error:  # whatever it is, the run must not end by it, nor the display stand still
             return Text(f"this frame cannot be drawn: {type(error).__name__}", no_wrap=True)
         return Group(*lines)

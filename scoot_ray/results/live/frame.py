@@ -19,20 +19,20 @@ from scoot_ray.results.live.parts import (
     picture_part,
     slots_part,
 )
-from scoot_ray.results.live.scene import Scene
+from scoot_ray.results.live.scene import LATEST, Scene
 
 _MARGIN = 10  # columns, with the names of the parts
 _WIDE = 110
-_PICTURE = 62  # columns of the plot where it stands beside the rest
+_PICTURE = 58  # columns of the plot where it stands beside the rest
 _NARROW = 50  # without the margin below
 _ORDER = ("slots", "best", "failures", "warnings", "front", "curve", "latest")  # from top to bottom
 _RANK = ("best", "slots", "failures", "warnings", "front", "curve", "latest")  # what is kept first
 
 
-def frame(scene: Scene, news: Sequence[Text], width: int, height: int) -> list[Text]:
-    """At most ``height`` lines of at most ``width`` columns. ``news`` are lines on what ended, the latest last."""
+def frame(scene: Scene, width: int, height: int) -> list[Text]:
+    """At most ``height`` lines of at most ``width`` columns."""
     top = head(scene, width)
-    parts = _parts(scene, news)
+    parts = _parts(scene)
     room = max(0, height - len(top))
     if width >= _WIDE and (picture := parts.pop("front", None) or parts.pop("curve", None)) is not None:
         slots = _stack({"slots": parts.pop("slots")}, width, room // 2)
@@ -43,15 +43,14 @@ def frame(scene: Scene, news: Sequence[Text], width: int, height: int) -> list[T
     return [_cut(one, width) for one in (*top, *body)][:height]
 
 
-def _parts(scene: Scene, news: Sequence[Text]) -> dict[str, Part]:
-    warnings = lines_part("warnings", [line(warning) for warning in scene.warnings], 3, "yellow")
+def _parts(scene: Scene) -> dict[str, Part]:
     found = (
         slots_part(scene),
         best_part(scene.best, scene.state),
         failures_part(scene.failures),
-        warnings,
+        lines_part("warnings", scene.warnings, 3, "yellow"),
         picture_part(scene),
-        lines_part("latest", news, 12, "dim"),
+        lines_part("latest", scene.latest, LATEST, "dim"),
     )
     return {part.label: part for part in found if part is not None}
 

@@ -14,6 +14,7 @@ from scoot_ray.results.report.text import counted, duration, number, plain
 Draw: TypeAlias = Callable[[int, int], Sequence[Text]]
 _ROOMY = 68  # columns from which a slot's line has all its parts
 _HOST = 12  # columns of a host's name
+_SPACES = str.maketrans("\n\t\xa0", "   ")
 _MARKS = (("●", "bold green"), ("D", "bold yellow"), ("B", "bold magenta"))
 
 
@@ -32,7 +33,9 @@ class Part:
 
 def line(text: str, style: str = "") -> Text:
     """One line that is shown as it is: no markup, no control characters."""
-    return Text(" ".join(plain(text).split("\n")).replace("\t", " "), style, no_wrap=True, overflow="ellipsis")
+    drawn = Text(plain(text).translate(_SPACES), no_wrap=True, overflow="ellipsis")
+    drawn.stylize(style)  # what is appended has its own
+    return drawn
 
 
 def head(scene: Scene, width: int) -> list[Text]:
@@ -156,7 +159,7 @@ def _about(best: Best) -> Text:
         keeps, style = ("keeps the SLOs", "green") if best.keeps_slos else ("breaks an SLO", "bold red")
         told.append_text(line(", "))
         told.append_text(line(keeps, style))
-    told.append_text(line(" (not confirmed yet)", "dim"))
+    told.append_text(line(", not confirmed", "dim"))
     return told
 
 
@@ -204,13 +207,11 @@ def _coloured(row: str) -> Text:
     return drawn
 
 
-def lines_part(label: str, lines: Sequence[Text], most: int, style: str = "") -> Part | None:
+def lines_part(label: str, lines: Sequence[str], most: int, style: str) -> Part | None:
     """The last of some lines; None where there are none."""
-    if not lines:
-        return None
-    recent = list(lines[-most:])
+    recent = lines[-most:]
 
     def draw(_width: int, height: int) -> list[Text]:
-        return [line(" ".join(one.plain.split()), style) for one in recent[-height:]]
+        return [line(one, style) for one in recent[-height:]]
 
-    return Part(label, 1, len(recent), draw)
+    return Part(label, 1, len(recent), draw) if recent else None

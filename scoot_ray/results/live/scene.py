@@ -15,6 +15,8 @@ from scoot_ray.results.live.progress import remaining_s
 from scoot_ray.results.report.text import config_text, named, percent
 from scoot_ray.search import Bounded, Failed, Measured, Metrics, Observation, Trial, threshold
 
+LATEST = 12  # evaluations that have ended, at most
+
 
 class Activity(Protocol):
     """What one slot is doing."""
@@ -102,6 +104,7 @@ class Scene:
     failures: tuple[Tally, ...]
     picture: Picture | None
     warnings: tuple[str, ...]
+    latest: tuple[str, ...]
 
 
 def scene_of(
@@ -135,6 +138,7 @@ def scene_of(
         _failures(log),
         picture_of(resolved.problem, searched, recommended),
         resolved.warnings,
+        tuple(_briefly(seen, resolved) for seen in log.observations[-LATEST:]),
     )
 
 
@@ -203,3 +207,19 @@ def _tallies(failures: Sequence[Failed], *, ours: bool) -> list[Tally]:
     counts = Counter(one.kind for one in failures)
     last = {one.kind: one.detail for one in failures}
     return [Tally(kind.value, count, last[kind], ours) for kind, count in counts.most_common()]
+
+
+def _briefly(seen: Observation, resolved: Resolved) -> str:
+    """An evaluation that has ended, its outcome first."""
+    return f"{seen.trial.id} {seen.trial.origin.value}: {_told(seen, resolved)}"
+
+
+def _told(seen: Observation, resolved: Resolved) -> str:
+    match seen.outcome:
+        case Measured(metrics=metrics):
+            names = [objective.metric for objective in resolved.problem.objectives]
+            return ", ".join(f"{named(name).label} {named(name).quantity(metrics.get(name))}" for name in names)
+        case Bounded(reason=reason):
+            return f"ended early: {reason}"
+        case Failed(kind=kind, detail=detail):
+            return f"{kind.value}: {detail}"

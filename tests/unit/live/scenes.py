@@ -13,7 +13,6 @@ from scoot_ray.load.trace import Trace
 from scoot_ray.log import Log
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.live import Activity, frame, scene_of
-from scoot_ray.results.live.lines import News
 from scoot_ray.search import Objective, Observation, Origin, Problem, Trial, best_observed
 from scoot_ray.study import Confirmation
 from tests.fakes import problem, study
@@ -53,13 +52,7 @@ def drawn(
     """The lines of a frame as a terminal of that size would show them."""
     found = best_observed(resolved.problem, log.searched) if best is None else best
     scene = scene_of(resolved, log, activities, found, 185.0)
-    return rows(frame(scene, news_of(resolved, log), width, height), width)
-
-
-def news_of(resolved: Resolved, log: Log) -> list[Text]:
-    news = News(resolved)
-    list(news.since_last(Log()))
-    return list(news.since_last(log))
+    return rows(frame(scene, width, height), width)
 
 
 def rows(lines: Sequence[Text], width: int) -> list[str]:

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from scoot_ray.log import Log
-from scoot_ray.results.live import LiveDisplay
+from scoot_ray.results.live import LiveDisplay, frame, scene_of
 from scoot_ray.search import (
     SLO,
     Bounded,
@@ -116,6 +116,23 @@ def test_a_low_terminal_keeps_progress_best_and_slots() -> None:
     assert "┤" not in text
 
 
+def test_what_ended_last_is_told_by_its_figures() -> None:
+    log = searched(TWO, 25)
+    last = log.observations[-1]
+    assert isinstance(last.outcome, Measured)
+    (line,) = [line for line in drawn(plan(), log, 120, 40) if f" {last.trial.id} model: " in line]
+    assert f"mean TTFT {last.outcome.metrics['mean_ttft_ms']:.0f} ms" in line
+
+
+def test_a_style_ends_with_its_words() -> None:
+    scene = scene_of(plan(), searched(TWO, 25), RUNNING, (), 1.0)
+    title = frame(scene, 80, 24)[0]
+    assert not title.style
+    assert [title.plain[span.start : span.end] for span in title.spans if "reverse" in str(span.style)] == [
+        " scoot-ray "
+    ]
+
+
 def test_more_slots_than_lines_are_counted() -> None:
     many = tuple(busy(30 + at) for at in range(64))
     text = "\n".join(drawn(plan(), searched(TWO, 25), 80, 24, many))
@@ -192,7 +209,7 @@ def test_a_change_of_size_is_followed() -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=120, height=40, _environ={"TERM": "xterm"})
     display = LiveDisplay(terminal, plan(), lambda: RUNNING)
     display.update(searched(TWO, 2))
-    terminal.size = (60, 15)  # type: ignore[assignment]  # rich takes a pair
+    terminal.size = (60, 15)
     out = Console(file=io.StringIO(), width=60, record=True)
     out.print(display.render())
     lines = out.export_text().splitlines()
