@@ -26,7 +26,7 @@ class News:
         if self._shown < 0:
             self._shown = len(log.observations)
             if log.observations:
-                yield Text(f"taken up again after {len(log.observations)} finished evaluations")
+                yield Text(f"evaluations that had ended before: {len(log.observations)}")
         for seen in log.observations[self._shown :]:
             yield Text(describe(seen, self._resolved))
         if len(log.setbacks) < self._setbacks:  # another driver has taken over
