@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,14 +31,15 @@ from scoot_ray.problem import ending_rule, goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.deployment import deployment_of
 from scoot_ray.results.export.shell import serve_script
-from scoot_ray.results.live import LiveDisplay, PlainLines
+from scoot_ray.results.live import EventLines, EventSink, LiveDisplay, PlainLines
 from scoot_ray.results.notices import Notices
+from scoot_ray.results.report import html_report, read_run, report_of
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed
 from scoot_ray.simulation import Simulation
 from scoot_ray.study import Study
-from scoot_ray.tune import RetryPolicy, tune
+from scoot_ray.tune import RetryPolicy, Watcher, tune
 
 
 class RunError(Exception):
@@ -48,11 +49,12 @@ class RunError(Exception):
 class Stop:
     """Ends the loop on SIGINT, SIGTERM, the deadline, or too many failures of ours; ``reason`` says which.
 
-    ``over`` may be set to what tells that nothing can be started any more.
+    ``over`` may be set to what tells that nothing can be started any more. ``hung_up`` says that nobody reads the
+    events any more, which ends it as SIGTERM does.
     """
 
-    def __init__(self, study: Study) -> None:
-        self._deadline, self._retries = study.budget.deadline, RetryPolicy()
+    def __init__(self, study: Study, hung_up: Callable[[], bool] = lambda: False) -> None:
+        self._deadline, self._retries, self._hung_up = study.budget.deadline, RetryPolicy(), hung_up
         self.over: Callable[[], str | None] = lambda: None
         self.signal: int | None = None
         self.reason: str | None = None
@@ -61,6 +63,8 @@ class Stop:
         """Whether the loop should end now."""
         if self.signal is not None:
             self.reason = f"interrupted by {signal.Signals(self.signal).name}"
+        elif self._hung_up():
+            self.reason = "--events: nobody reads standard output any more"
         elif self._deadline is not None and datetime.now(UTC) >= self._deadline.astimezone(UTC):
             self.reason = f"budget.deadline {self._deadline.isoformat()} has passed"
         else:
@@ -69,8 +73,8 @@ class Stop:
 
     @property
     def interrupted(self) -> bool:
-        """Whether a signal asked for the end."""
-        return self.signal is not None
+        """Whether a signal asked for the end, or the reader has gone."""
+        return self.signal is not None or self._hung_up()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -90,10 +94,11 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the document of ``result.json``, and whether a signal cut it short."""
+    """How a run ended: the document of ``result.json``, whether it was cut short from outside, and its report."""
 
     result: Mapping[str, Any]
     interrupted: bool
+    report: Path | None
 
 
 def create(resolved: Resolved) -> RunFolder:
@@ -123,15 +128,23 @@ def create(resolved: Resolved) -> RunFolder:
 
 
 def run(
-    resolved: Resolved, folder: RunFolder, console: Console, ray_address: str | None, dashboard: bool = False
+    resolved: Resolved,
+    folder: RunFolder,
+    console: Console,
+    ray_address: str | None,
+    dashboard: bool = False,
+    events: EventSink | None = None,
 ) -> Outcome:
     """Tune, confirm, and write the result; whatever the folder's journal holds already is taken up.
+
+    What happens is told on ``console``, and to ``events`` where there are any.
 
     Raises:
         RunError: another driver holds the study, the journal is unreadable, or the optimizer gave up.
         ClusterError: Ray cannot be reached or cannot hold an evaluation.
     """
-    journal, stop = Journal(folder.journal), Stop(resolved.study)
+    journal = Journal(folder.journal)
+    stop = Stop(resolved.study, (lambda: events.closed) if events is not None else (lambda: False))
     try:
         with journal.exclusive():
             log = _take_up(resolved, journal, folder)
@@ -140,8 +153,8 @@ def run(
                 check_cluster(resolved.study, console)
                 environment = environment_of(resolved)
                 folder.write_json("environment.json", environment)
-                log = _loop(resolved, folder, journal, journal.started(log, environment), stop, console)
-            return _finish(resolved, folder, journal, log, stop)
+                log = _loop(resolved, folder, journal, journal.started(log, environment), stop, console, events)
+            return _finish(resolved, folder, journal, log, stop, console)
     except (JournalError, RayError, OSError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RunError(f"{line}; 'scoot-ray resume {folder.path}' goes on once this is mended") from error
@@ -180,12 +193,19 @@ def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
     return log
 
 
-def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop, console: Console) -> Log:
+def _loop(
+    resolved: Resolved,
+    folder: RunFolder,
+    journal: Journal,
+    log: Log,
+    stop: Stop,
+    console: Console,
+    events: EventSink | None,
+) -> Log:
     pool = pool_of(resolved, folder, log)
     stop.over = lambda: pool.over
     optimizer = RemoteOptimizer(resolved, cancelled=lambda: stop.interrupted)
-    with _display(resolved, pool, console) as display:
-        watcher = Notices(display, console, lambda: pool.notices)
+    with _watching(resolved, folder, pool, console, events) as watcher:
         watcher.update(log)
         try:
             return tune(resolved.study, log, optimizer, pool, journal, stop, watcher)
@@ -207,13 +227,35 @@ def pool_of(resolved: Resolved, folder: RunFolder, log: Log) -> RayPool | Simula
     return RayPool(task, resources, folder, entrance)
 
 
-def _display(resolved: Resolved, pool: RayPool | SimulatedPool, console: Console) -> LiveDisplay | PlainLines:
-    if console.is_terminal:
-        return LiveDisplay(console, resolved, lambda: pool.activities)
-    return PlainLines(console, resolved, lambda: pool.activities)
+@contextmanager
+def _watching(
+    resolved: Resolved, folder: RunFolder, pool: RayPool | SimulatedPool, console: Console, events: EventSink | None
+) -> Iterator[Watcher]:
+    """What shows the run. The reader of the events may have the terminal, so that no full screen goes with them."""
+    lines = Notices(PlainLines(console, resolved, lambda: pool.activities), console, lambda: pool.notices)
+    if events is not None:
+        with EventLines(events, resolved, str(folder.path.absolute()), lambda: pool.activities) as told:
+            yield _Together((lines, told))
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with LiveDisplay(console, resolved, lambda: pool.activities, note=lambda: "; ".join(pool.notices)) as display:
+            yield display
+    else:
+        yield lines
 
 
-def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """Several watchers as one."""
+
+    watchers: Sequence[Watcher]
+
+    def update(self, log: Log) -> None:
+        """Called about once a second."""
+        for watcher in self.watchers:
+            watcher.update(log)
+
+
+def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop, console: Console) -> Outcome:
     complete, reason = stop.reason is None, stop.reason or "complete"
     result = summarise(resolved, log, complete, reason, folder.circumstances, folder.circumstances_of)
     folder.write_json("result.json", result)
@@ -221,4 +263,19 @@ def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, s
         deployment = deployment_of(result, datetime.now(UTC))
         folder.write_text("best/serve.sh", serve_script(deployment), executable=True)
     journal.stopped(reason, complete)
-    return Outcome(result, stop.interrupted)
+    # Whoever interrupts is in haste, and may kill next.
+    report = None if stop.interrupted else _write_report(resolved, folder, console)
+    return Outcome(result, stop.interrupted, report)
+
+
+def _write_report(resolved: Resolved, folder: RunFolder, console: Console) -> Path | None:
+    """Write the report; None where it could not be made, which takes nothing from the result."""
+    try:
+        folder.write_text("report.html", html_report(report_of(read_run(folder, resolved))))
+    except Exception as error:  # whatever it is: the run has its result
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        console.print(f"report: {line}; 'scoot-ray report {folder.path}' tries again", style="yellow", markup=False)
+        return None
+    report = folder.path / "report.html"
+    console.print(f"report: {report}", markup=False, soft_wrap=True)
+    return report

@@ -81,20 +81,15 @@ class Journal:
         log = Log()
         for event in self.events():
             self._next_seq = event.seq + 1
-            if event.type == "submitted":
-                log = log.with_trial(trial_from_json(event.data))
-            elif event.type == "observed":
-                log = log.with_observation(observation_from_json(event.data, log.trials))
-            elif event.type == "started":
-                self._drivers += 1
-                log = log.with_driver()
+            self._drivers += event.type == "started"
+            log = applied(log, event)
         return log
 
-    def events(self) -> Iterator[Event]:
-        """The events in order, duplicates left out. Files that are not ours are passed over."""
+    def events(self, since: int = 0) -> Iterator[Event]:
+        """The events from number ``since`` on, duplicates left out. Files that are not ours are passed over."""
         seen = set()
         for path in sorted(self._folder.iterdir()):
-            if not _NAME.fullmatch(path.name):
+            if not _NAME.fullmatch(path.name) or int(path.stem) < since:
                 continue
             event = _read(path)
             if event.id not in seen:
@@ -162,6 +157,19 @@ class Journal:
         finally:
             aside.unlink(missing_ok=True)
         self._next_seq += 1
+
+
+def applied(log: Log, event: Event) -> Log:
+    """The log after an event.
+
+    Raises:
+        JournalError: an outcome of a trial that was never submitted.
+    """
+    if event.type == "submitted":
+        return log.with_trial(trial_from_json(event.data))
+    if event.type == "observed":
+        return log.with_observation(observation_from_json(event.data, log.trials))
+    return log.with_driver() if event.type == "started" else log
 
 
 def trial_to_json(trial: Trial) -> dict[str, Any]:

@@ -7,23 +7,28 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import click
 
-from scoot_ray.cli.console import DONE, FAILED, INTERRUPTED, console, fail, refuse
+from scoot_ray.cli.console import BAD_INPUT, DONE, FAILED, INTERRUPTED, console, fail, refuse
 
 if TYPE_CHECKING:
     from scoot_ray.driver import Outcome
     from scoot_ray.resolve import Resolved
+    from scoot_ray.results.live import EventSink
     from scoot_ray.run_folder import RunFolder
 
+Form: TypeAlias = Literal["text", "json", "events"]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def _running_options(command: _Command) -> _Command:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print result.json on standard output, and nothing else."),
+        click.option(
+            "--events", is_flag=True, help="Print what happens as JSON lines on standard output, and nothing else."
+        ),
         click.option(
             "--ray-address",
             help="Cluster to join, or local. [default: RAY_ADDRESS, one running here, a new one]",
@@ -51,37 +56,49 @@ def validate(study: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
 @_running_options
-def tune(study: Path, as_json: bool, ray_address: str | None, dashboard: bool) -> None:
+def tune(study: Path, as_json: bool, events: bool, ray_address: str | None, dashboard: bool) -> None:
     """Run STUDY: tune, confirm, and print the configuration to use."""
     from scoot_ray.driver import RunError, create  # noqa: PLC0415 - --help stays quick
 
+    form = _form(as_json, events)
     resolved = startable(study)
     try:
         folder = create(resolved)
     except RunError as error:
         refuse(str(error))
-    _run(resolved, folder, as_json, ray_address, dashboard)
+    _run(resolved, folder, form, ray_address, dashboard)
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @_running_options
-def resume(run: Path, as_json: bool, ray_address: str | None, dashboard: bool) -> None:
+def resume(run: Path, as_json: bool, events: bool, ray_address: str | None, dashboard: bool) -> None:
     """Go on with RUN, the folder of a run that was stopped. Nothing measured is measured again."""
+    form = _form(as_json, events)
     folder = run_folder(run)
-    _run(startable(folder.study), folder, as_json, ray_address, dashboard)
+    _run(startable(folder.study), folder, form, ray_address, dashboard)
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def status(run: Path, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Show it as it goes on, from the run's folder, until its driver stops.")
+def status(run: Path, as_json: bool, watch: bool) -> None:
     """Show how far RUN has come and what it has found. Works while it runs and afterwards."""
+    if as_json and watch:
+        refuse("--watch: goes on and on, --json prints once; choose one of them")
+    folder = run_folder(run)
+    if watch:
+        _watch(folder)
+    else:
+        _show(folder, as_json)
+
+
+def _show(folder: RunFolder, as_json: bool) -> None:
     from scoot_ray.journal import Journal, JournalError  # noqa: PLC0415 - --help stays quick
     from scoot_ray.results.summary import summarise  # noqa: PLC0415 - the same
     from scoot_ray.results.tables import print_result  # noqa: PLC0415 - the same
 
-    folder = run_folder(run)
     resolved = resolve_or_refuse(folder.study)
     journal = Journal(folder.journal)
     try:
@@ -93,7 +110,26 @@ def status(run: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        print_result(console(sys.stdout), document)
+        print_result(console(sys.stdout), document, folder.path)
+
+
+def _watch(folder: RunFolder) -> None:
+    from scoot_ray.journal import JournalError  # noqa: PLC0415 - --help stays quick
+    from scoot_ray.results.live import follow, plan_of  # noqa: PLC0415 - the same
+    from scoot_ray.results.reading import read_run  # noqa: PLC0415 - the same
+    from scoot_ray.results.tables import print_result  # noqa: PLC0415 - the same
+    from scoot_ray.study import StudyError  # noqa: PLC0415 - the same
+
+    out = console(sys.stdout)
+    try:
+        follow(folder, plan_of(folder), out)
+        print_result(out, read_run(folder).result, folder.path)
+    except StudyError as error:
+        refuse(str(error))
+    except JournalError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def resolve_or_refuse(study: Path) -> Resolved:
@@ -119,38 +155,68 @@ def startable(study: Path) -> Resolved:
     return resolved
 
 
-def _run(resolved: Resolved, folder: RunFolder, as_json: bool, ray_address: str | None, dashboard: bool) -> None:
-    """Run with standard output kept for the result alone."""
+def _form(as_json: bool, events: bool) -> Form:
+    """What standard output is for."""
+    if as_json and events:
+        refuse("--events: cannot go with --json, since both have standard output for themselves; choose one of them")
+    return "json" if as_json else "events" if events else "text"
+
+
+def _run(resolved: Resolved, folder: RunFolder, form: Form, ray_address: str | None, dashboard: bool) -> None:
+    """Run with standard output kept for the result, or the events, alone."""
     from scoot_ray.cluster.session import ClusterError, real_stdout  # noqa: PLC0415 - --help stays quick
     from scoot_ray.driver import RunError, run  # noqa: PLC0415 - the same
+    from scoot_ray.results.live import EventSink  # noqa: PLC0415 - the same
 
     with real_stdout() as out:
         progress = console(sys.stderr)
         for warning in resolved.warnings:
             progress.print(f"warning: {warning}", style="yellow", markup=False)
+        sink = EventSink(out.fileno(), resolved.study.name) if form == "events" else None
         try:
-            outcome = run(resolved, folder, progress, ray_address, dashboard)
+            outcome = run(resolved, folder, progress, ray_address, dashboard, sink)
         except ClusterError as error:
+            _tell_failure(sink, str(error), BAD_INPUT)
             refuse(str(error))
         except RunError as error:
+            _tell_failure(sink, str(error), FAILED)
             fail(str(error))
         except KeyboardInterrupt:
+            _tell_failure(sink, "interrupted", INTERRUPTED)
             sys.exit(INTERRUPTED)
-        _print_outcome(out, outcome, folder, as_json)
+        if sink is not None:
+            _tell_end(sink, outcome, folder)
+        else:
+            _print_outcome(out, outcome, folder, form)
+        if not outcome.result["complete"]:
+            click.echo(f"{outcome.result['reason']}; 'scoot-ray resume {folder.path}' goes on", err=True)
     sys.exit(_exit_code(outcome))
 
 
-def _print_outcome(out: IO[str], outcome: Outcome, folder: RunFolder, as_json: bool) -> None:
+def _print_outcome(out: IO[str], outcome: Outcome, folder: RunFolder, form: Form) -> None:
     from scoot_ray.results.tables import print_result  # noqa: PLC0415 - --help stays quick
 
-    if as_json:
+    if form == "json":
         json.dump(outcome.result, out, indent=2)
         out.write("\n")
     else:
-        print_result(console(out), outcome.result)
+        print_result(console(out), outcome.result, folder.path)
     out.flush()
-    if not outcome.result["complete"]:
-        click.echo(f"{outcome.result['reason']}; 'scoot-ray resume {folder.path}' goes on", err=True)
+
+
+def _tell_end(sink: EventSink, outcome: Outcome, folder: RunFolder) -> None:
+    from scoot_ray.results.live import ending  # noqa: PLC0415 - --help stays quick
+
+    report = None if outcome.report is None else str(outcome.report.absolute())
+    files = {"result": str(folder.result.absolute()), "report": report}
+    sink.write("stopped", **ending(outcome.result, files, _exit_code(outcome)))
+
+
+def _tell_failure(sink: EventSink | None, reason: str, code: int) -> None:
+    """The last event of a run without a result."""
+    if sink is not None:
+        nothing = {"sentence": None, "recommended": None, "result": None, "report": None}
+        sink.write("stopped", complete=False, reason=reason, exit_code=code, **nothing)
 
 
 def _exit_code(outcome: Outcome) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -11,16 +12,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from scoot_ray.results.next_steps import next_steps
 from scoot_ray.results.scatter import scatter
 
 
-def print_result(console: Console, result: Mapping[str, Any]) -> None:
-    """Print everything a person decides by."""
+def print_result(console: Console, result: Mapping[str, Any], run: Path | None = None) -> None:
+    """Print everything a person decides by, and what can be done next with the run's folder."""
     console.print()
     simulated = "simulated " if result["simulated"] else ""
     console.rule(Text(f"{result['study']}: {simulated}{'result' if result['complete'] else 'stopped early'}"))
     for part in _parts(result):
         console.print(part)
+    if run is not None and result["complete"]:
+        for command, purpose in next_steps(run, result):
+            console.print(Text(command).append(f"  # {purpose}", style="dim"), soft_wrap=True)
 
 
 def _parts(result: Mapping[str, Any]) -> list[RenderableType]:

@@ -283,3 +283,13 @@ def test_mistakes_are_one_line(run_of: Make, tmp_path: Path) -> None:
         assert done.exit_code == 2
         assert done.stderr.startswith("error: ")
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_can_be_done_next_is_in_every_form(whole: Report) -> None:
+    folder = whole.run.folder.path
+    for text in (html_report(whole), markdown_report(whole)):
+        for verb in ("choose", "export", "reproduce", "verify"):
+            assert f"scoot-ray {verb} {folder}" in text
+    trial = next(step for step, _ in whole.steps if "reproduce" in step).split()[-1]
+    config = next(one["config"] for one in whole.run.result["observations"] if str(one["trial"]) == trial)
+    assert config == whole.run.result["recommended"]["config"]
