@@ -18,7 +18,7 @@ def next_steps(run: Path, result: Mapping[str, Any]) -> tuple[tuple[str, str], .
     steps.append((f"scoot-ray export {folder} -o deploy", "files to deploy it, headed by what it was proved for"))
     if (trial := _trial_of(result)) is not None:
         steps.append((f"scoot-ray reproduce {folder} --trial {trial}", "measure it once more, as it was"))
-    steps.append((f"scoot-ray verify {folder}", "whether the promise holds where it serves"))
+    steps.append((f"scoot-ray verify {folder} --base-url URL", "whether the promise holds where it serves"))
     return tuple(steps)
 
 
