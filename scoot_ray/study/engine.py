@@ -12,7 +12,6 @@ from scoot_ray.simulator.hardware import find_accelerator
 from scoot_ray.simulator.settings import Version
 from scoot_ray.study.base import Scalar, Section, StudyError, tupled, underscored
 
-
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 _FLAG = re.compile(r"[A-Za-z][\w.]*")
 

@@ -74,7 +74,7 @@ def deployments(draw: st.DrawFn) -> Deployment:
 
 
 @given(deployments())
-@settings(max_examples=150)
+@settings(max_examples=40)
 def test_every_format_sets_the_same_flags(deployment: Deployment) -> None:
     wanted = parse_flags(deployment.words)
     assert set(READERS) | {"ray-serve"} == set(FORMATS)
@@ -89,7 +89,7 @@ def test_every_format_sets_the_same_flags(deployment: Deployment) -> None:
 
 
 @given(deployments())
-@settings(max_examples=50)
+@settings(max_examples=15)
 def test_every_format_has_its_shape_and_its_header(deployment: Deployment) -> None:
     for name in ("kubernetes", "kserve", "helm", "compose"):
         text = FORMATS[name].write(deployment)
@@ -181,6 +181,13 @@ def test_the_header_says_what_it_was_proved_for() -> None:
     assert "# slo     ttft:p99<500ms" in text
     assert re.search(r"# promise mean_tpot_ms: worst of \d+ runs [\d.]+, 95% bound for a further run [\d.]+", text)
     assert len(yaml.safe_load(text)["services"]) == 2
+
+
+@pytest.mark.parametrize(("version", "warned"), [("0.4.2 (simulated)", True), ("0.6.6", False), (None, False)])
+def test_an_engine_from_before_vllm_serve_is_told_of(version: str | None, warned: bool) -> None:
+    _, result = confirmed_run()
+    result["engine"]["engine_version"] = version
+    assert any("no 'vllm serve'" in line for line in deployment_of(result, None).header) == warned
 
 
 def test_another_trial_is_exported_and_said_not_to_be_what_is_recommended() -> None:
