@@ -142,17 +142,14 @@ class RayPool:
 
     def _overdue(self) -> list[Observation]:
         """Give up on workers that have had more time than every phase together may take."""
-        orders = max((len(one.trial.orders) for one in self._running.values()), default=1)
-        limit_s = deadline_s(self._study, orders)
-        late = [
-            one
-            for one in self._running.values()
-            if one.began_s is not None and time.monotonic() - one.began_s > limit_s
-        ]
-        for one in late:
-            self._release(one)
-        detail = f"no answer from the worker within {limit_s:.0f} s"
-        return [Observation(one.trial, Failed(FailureKind.INTERNAL, detail), one.where, {}) for one in late]
+        now_s, late = time.monotonic(), []
+        for one in tuple(self._running.values()):
+            limit_s = deadline_s(self._study, one.trial)
+            if one.began_s is not None and now_s - one.began_s > limit_s:
+                self._release(one)
+                failed = Failed(FailureKind.INTERNAL, f"no answer from the worker within {limit_s:.0f} s")
+                late.append(Observation(one.trial, failed, one.where, {}))
+        return late
 
     def _release(self, one: _Evaluation) -> None:
         ray.kill(one.worker, no_restart=True)

@@ -211,7 +211,9 @@ def _proof(result: Mapping[str, Any], config: Config) -> list[str]:
     if standing["failure"]:
         return [*verdict, f"promise none: {standing['failure']}"]
     kept = ["slo     kept by what is promised" if standing["meets_slos"] else "slo     NOT kept by what is promised"]
-    return [*verdict, *(kept if result["slos"] else []), *map(_promise, standing["promises"])]
+    soak = standing.get("soak")  # older results lack it
+    survived = [f"soak    survived {soak['duration_s']:.0f} s of the longest requests"] if soak else []
+    return [*verdict, *(kept if result["slos"] else []), *map(_promise, standing["promises"]), *survived]
 
 
 def _promise(promise: Mapping[str, Any]) -> str:

@@ -166,7 +166,7 @@ def remaining_s(resolved: Resolved, log: Log) -> float:
     virtual = resolved.study.engine.in_virtual_time  # whose seconds pass much faster
     spent = [seen.held_s for seen in log.observations if seen.timings and not virtual]
     mean_s = sum(spent) / len(spent) if spent else evaluation_s(resolved.study)
-    confirmations = [seen for seen in log.observations if seen.trial.origin is Origin.CONFIRMATION]
+    confirmations = [seen for seen in log.observations if seen.trial.origin in {Origin.CONFIRMATION, Origin.SOAK}]
     searches = max(0, resolved.study.budget.observations - len(log.searched))
     left = searches + max(0, starts(resolved.problem, resolved.study.confirmation) - len(confirmations))
     return left * mean_s / resolved.study.parallelism

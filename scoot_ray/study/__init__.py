@@ -6,7 +6,7 @@ A mistake raises StudyError with one line: file, key, value, what is allowed.
 from scoot_ray.study.base import StudyError
 from scoot_ray.study.engine import Engine, FromEnvironment
 from scoot_ray.study.reading import parse_study, read_study
-from scoot_ray.study.sections import MAX_RATE, Budget, Confirmation, Patience, Resources, Study
+from scoot_ray.study.sections import MAX_RATE, Budget, Confirmation, Patience, Resources, Soak, Study
 from scoot_ray.study.space import ParameterChange, ParameterSpec, SpaceFrom
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "ParameterSpec",
     "Patience",
     "Resources",
+    "Soak",
     "SpaceFrom",
     "Study",
     "StudyError",
