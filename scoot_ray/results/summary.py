@@ -56,7 +56,7 @@ def summarise(
         "trace": {
             "source": resolved.trace.source,
             "sha256": resolved.trace.sha256,
-            "requests": len(resolved.trace.requests),
+            "requests": resolved.requests,
             "too_long": {name: circumstances.get(name) for name in ("dropped", "clipped")},
         },
         "load": {

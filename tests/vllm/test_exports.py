@@ -61,7 +61,7 @@ def test_vllm_s_own_parser_reads_every_export_alike(tmp_path: Path) -> None:
     written: list[tuple[str, Mapping[str, Value]]] = []
     commands: list[list[str]] = []
     for at, config in enumerate(configs):
-        flags = {**config, **(TEXTS if at % 2 else {})}
+        flags: Mapping[str, Value] = {**config, **(TEXTS if at % 2 else {})}
         deployment = Deployment("s", MODEL, flags, switches, {}, {}, 1, 4, 4.0, "i:v1", ["x"])
         for name, form in FORMATS.items():
             if name == "ray-serve":
