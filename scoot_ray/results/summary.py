@@ -20,6 +20,7 @@ from scoot_ray.serving import kind_of
 from scoot_ray.standing import Standing, standings, survivors
 from scoot_ray.verdict import Change, Verdict, to_use, verdict
 
+_PART_OF_LOAD = {"skip_rows", "rows", "sessions", "think_s", "too_long"}
 _SATURATED = 0.98  # a service that keeps up with this share of the offered rate leaves nothing to gain
 
 
@@ -63,6 +64,7 @@ def summarise(
             "process": study.workload.arrivals.process,
             **study.workload.arrivals.model_dump(mode="json", exclude_defaults=True),
             "duration_s": study.workload.duration_s,
+            **study.workload.model_dump(mode="json", exclude_defaults=True, include=_PART_OF_LOAD),
         },
         "warnings": _warnings(resolved, log),
         "objectives": [{"metric": one.metric, "direction": one.direction} for one in problem.objectives],
@@ -201,7 +203,7 @@ def _standing(standing: Standing, log: Log, of_trial: Callable[[int], Mapping[st
         ],
         "meets_slos": standing.meets_slos,
         "failure": standing.failure,
-        "soak": None if standing.soak is None else asdict(standing.soak),
+        "soak": None if standing.soak is None else {**asdict(standing.soak), "line": standing.soak.line},
         "nodes": list(standing.nodes),
         "runs": list(_runs(standing, log, of_trial)),
     }

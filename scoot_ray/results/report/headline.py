@@ -202,6 +202,10 @@ def _notes(run: Run) -> tuple[str, ...]:
         notes.append(f"Serve {recommended['replicas']} replicas of this on GPUs of their own, behind a balancer.")
     if recommended and study.engine.env:
         notes.append(f"With the study's environment variables: {', '.join(sorted(study.engine.env))}.")
+    for standing in run.result["confirmation"]:
+        if (soak := standing["soak"]) is not None:
+            one = "What is recommended" if recommended and standing["config"] == recommended["config"] else "A finalist"
+            notes.append(f"{one} {soak['line']}.")
     return tuple(notes)
 
 
