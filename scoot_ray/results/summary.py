@@ -103,11 +103,11 @@ def _judgement(decided: Verdict | None, found: Sequence[Standing]) -> str:
         return _undecided(found)
     today = f"the {decided.reference.contestant.role} configuration"
     changes = _changes_text(decided.changes)
-    if decided.winner.meets_slos and not decided.reference.meets_slos:
+    won = decided.chosen is decided.winner
+    if won and decided.winner.meets_slos and not decided.reference.meets_slos:
         return f"The winner keeps the SLOs, which {today} does not: {changes}."
     if decided.reference.meets_slos and not decided.winner.meets_slos:
         return f"No finalist keeps the SLOs that {today} keeps ({changes}); keep {today}."
-    won = decided.chosen is decided.winner
     return {
         ("better", True): f"The winner beats {today} beyond the noise: {changes}.",
         ("trade", True): f"The winner trades one objective for the other against {today}: {changes}.",
