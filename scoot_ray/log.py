@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from scoot_ray.search.trial import Failed, Measured, Observation, Origin, Trial
 
-_NOT_SEARCHED = frozenset({Origin.CONFIRMATION, Origin.PROBE})
+_NOT_SEARCHED = frozenset({Origin.CONFIRMATION, Origin.PROBE, Origin.SOAK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Log:
 
     @property
     def open_search(self) -> tuple[Trial, ...]:
-        """Open trials of the search, confirmation and probes left out."""
+        """Open trials of the search; confirmation, probes and soaks left out."""
         return tuple(trial for trial in self.open if trial.origin not in _NOT_SEARCHED)
 
     @property

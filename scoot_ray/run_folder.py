@@ -44,6 +44,13 @@ class RunFolder:
         return self.path / "trials" / f"{trial_id:04d}"
 
     @property
+    def environment(self) -> dict[str, Any]:
+        """What the run's last driver noted of study and machine; empty before there was one."""
+        path = self.path / "environment.json"
+        noted: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+        return noted
+
+    @property
     def circumstances(self) -> dict[str, Any]:
         """What the first trial that reached a ready engine noted: its version, its limits, requests left out."""
         for path in sorted((self.path / "trials").glob("*/circumstances.json")):

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from scoot_ray.cli.console import console, fail
-from scoot_ray.cli.studies import resolve_or_refuse, run_folder
+from scoot_ray.cli.studies import recall_or_refuse, run_folder
 
 
 @click.command()
@@ -21,7 +21,7 @@ def explain(run: Path, as_json: bool) -> None:
     from scoot_ray.results.explained import explain_document, print_explanation  # noqa: PLC0415 - the same
 
     folder = run_folder(run)
-    resolved = resolve_or_refuse(folder.study)
+    resolved = recall_or_refuse(folder)
     try:
         log = Journal(folder.journal).replay()
     except JournalError as error:

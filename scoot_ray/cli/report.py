@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scoot_ray.cli.console import fail, refuse
-from scoot_ray.cli.studies import resolve_or_refuse, run_folder
+from scoot_ray.cli.studies import recall_or_refuse, run_folder
 
 if TYPE_CHECKING:
     from scoot_ray.results.report import Report
@@ -33,7 +33,7 @@ def report(run: Path, output: str | None, form: str, figures: Path | None, no_lo
     from scoot_ray.results.report import read_run, report_of  # noqa: PLC0415 - the same
 
     folder = run_folder(run)
-    resolved = resolve_or_refuse(folder.study)
+    resolved = recall_or_refuse(folder)
     try:
         made = report_of(read_run(folder, resolved), logs=not no_logs)
     except JournalError as error:

@@ -87,30 +87,21 @@ def status(run: Path, as_json: bool, watch: bool) -> None:
     """Show how far RUN has come and what it has found. Works while it runs and afterwards."""
     if as_json and watch:
         refuse("--watch: goes on and on, --json prints once; choose one of them")
-    folder = run_folder(run)
     if watch:
-        _watch(folder)
+        _watch(run_folder(run))
     else:
-        _show(folder, as_json)
+        _show(run, as_json)
 
 
-def _show(folder: RunFolder, as_json: bool) -> None:
-    from scoot_ray.journal import Journal, JournalError  # noqa: PLC0415 - --help stays quick
-    from scoot_ray.results.summary import summarise  # noqa: PLC0415 - the same
-    from scoot_ray.results.tables import print_result  # noqa: PLC0415 - the same
+def _show(run: Path, as_json: bool) -> None:
+    from scoot_ray.cli.runs import read_or_refuse  # noqa: PLC0415 - which imports from here
+    from scoot_ray.results.tables import print_result  # noqa: PLC0415 - --help stays quick
 
-    resolved = resolve_or_refuse(folder.study)
-    journal = Journal(folder.journal)
-    try:
-        log, complete = journal.replay(), journal.finished
-    except JournalError as error:
-        fail(str(error))
-    running = f"{len(log.open)} evaluations open"
-    document = summarise(resolved, log, complete, running, folder.circumstances, folder.circumstances_of)
+    document = read_or_refuse(run).result
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        print_result(console(sys.stdout), document, folder.path)
+        print_result(console(sys.stdout), document, run)
 
 
 def _watch(folder: RunFolder) -> None:
@@ -139,6 +130,17 @@ def resolve_or_refuse(study: Path) -> Resolved:
 
     try:
         return resolve(read_study(study), study)
+    except StudyError as error:
+        refuse(str(error))
+
+
+def recall_or_refuse(folder: RunFolder) -> Resolved:
+    """The study of a run, as its folder remembers it; what is wrong with it ends the command."""
+    from scoot_ray.recall import recall  # noqa: PLC0415 - --help stays quick
+    from scoot_ray.study import StudyError  # noqa: PLC0415 - the same
+
+    try:
+        return recall(folder)
     except StudyError as error:
         refuse(str(error))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scoot_ray.cluster.account import account_of_load, account_of_search, gpus_here, limits_of, phases_of
 from scoot_ray.cluster.cores import client_core
-from scoot_ray.cluster.offer import load_of
+from scoot_ray.cluster.loads import MemoryWatch, offered, soak_metrics
 from scoot_ray.cluster.scratch import scratch
 from scoot_ray.cluster.starting import Start, unfreed_mib
 from scoot_ray.cluster.task import Task
@@ -40,7 +40,7 @@ from scoot_ray.load.hooks import Hooks
 from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.selection import Selection, fit
 from scoot_ray.load.warmup import MAX_WARMUP_S
-from scoot_ray.search import Config, Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
+from scoot_ray.search import Config, Failed, FailureKind, Measured, Metrics, Observation, Origin, Outcome, Trial
 from scoot_ray.serving import kind_of, served_name
 from scoot_ray.study import MAX_RATE, Study
 
@@ -68,10 +68,12 @@ class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours
         self.outcome = Failed(kind, detail, ambiguous)
 
 
-def deadline_s(study: Study, orders: int) -> float:
+def deadline_s(study: Study, trial: Trial) -> float:
     """The longest that all phases of an evaluation together may take."""
-    load_s = MAX_WARMUP_S + study.workload.duration_s + study.workload.request_timeout_s + 30.0
-    loads = orders * (EVALUATION_PROBES if study.searches_rate else 1)
+    soak = study.confirmation.soak if trial.origin is Origin.SOAK else None
+    duration_s = study.workload.duration_s if soak is None else soak.duration_s
+    load_s = MAX_WARMUP_S + duration_s + study.workload.request_timeout_s + 30.0
+    loads = len(trial.orders) * (EVALUATION_PROBES if study.searches_rate else 1)
     commands_s = COMMANDS_S if study.engine.stop_command else 0.0
     starts_s = STARTS * (study.engine.start_timeout_s + STOP_S + commands_s)
     return starts_s + loads * load_s + study.workload.request_timeout_s + STOP_S
@@ -126,7 +128,10 @@ class _Evaluation:
         with client_core() as core, start.engines(gpus, core) as engines:
             self._note(engines)
             core.settle([] if self._task.study.resources.pin else [pid for one in engines for pid in one.pids], pin)
-            runs = [self._measure(engines, order, first=at == 0) for at, order in enumerate(self._trial.orders)]
+            if self._trial.origin is Origin.SOAK:
+                runs = [self._soak(engines)]
+            else:
+                runs = [self._measure(engines, order, first=at == 0) for at, order in enumerate(self._trial.orders)]
         if self._watch is not None and self._watch.lost is not None:
             return self._watch.lost
         return Measured(mean_of(runs), tuple(runs))
@@ -163,14 +168,28 @@ class _Evaluation:
             self._check_alive(engines)  # a server that has just died cannot be asked either
             raise
 
+    def _soak(self, engines: Sequence[EngineProcess]) -> Metrics:
+        """The longest requests, for long; how the engine's memory grows is watched."""
+        (order,) = self._trial.orders
+        load = self._load(order)
+        memory = MemoryWatch(lambda: [pid for one in engines for pid in one.pids], load.duration_s or 0.0)
+        measurement = self._measured(engines, load, memory.beside(self._hooks(engines, "the soak")))
+        _check_any_succeeded(measurement)
+        return {**measurement.metrics, **soak_metrics(measurement, memory)}
+
+    def _measured(self, engines: Sequence[EngineProcess], load: Load, hooks: Hooks) -> Measurement:
+        """One load, noted; nothing that the engine or the client has spoilt comes back."""
+        measurement = run_replay(self._target(engines), load, hooks)
+        self._account(measurement, load.order, len(engines))
+        self._check_alive(engines)
+        _check_sent_in_time(measurement)
+        return measurement
+
     def _replay(self, engines: Sequence[EngineProcess], order: int) -> Metrics:
         hooks = self._hooks(engines, f"order {order}")
         if self._watch is not None:
             hooks = replace(hooks, hopeless=self._watch.hopeless, goodput=self._task.goodput)
-        measurement = run_replay(self._target(engines), self._load(order), hooks)
-        self._account(measurement, order, len(engines))
-        self._check_alive(engines)
-        _check_sent_in_time(measurement)
+        measurement = self._measured(engines, self._load(order), hooks)
         if self._watch is not None and self._watch.lost is not None:
             return {}
         _check_any_succeeded(measurement)
@@ -209,8 +228,7 @@ class _Evaluation:
         )
 
     def _load(self, order: int) -> Load:
-        # Equal prompts for every configuration: the engine is new each time.
-        return load_of(self._task.study, self._selection().requests, order, f"order {order}", self._task.goodput)
+        return offered(self._task, self._trial, self._selection(), order)
 
     def _selection(self) -> Selection:
         longest = self.circumstances["max_model_len"]

@@ -196,11 +196,11 @@ class RayPool:
 
     def _overdue(self) -> list[Observation]:
         """Give up on workers that have had more time than every phase together may take."""
-        orders = max((len(one.trial.orders) for one in self._running.values()), default=1)
-        limit_s, now_s = deadline_s(self._study, orders), time.monotonic()
-        failed = Failed(FailureKind.INTERNAL, f"no answer from the worker within {limit_s:.0f} s")
-        late = [one for one in self._running.values() if one.began_s is not None and now_s - one.began_s > limit_s]
-        observations = [Observation(one.trial, failed, one.where, {}) for one in late]
-        for one, observation in zip(late, observations, strict=True):
-            self._ended(one, observation)
+        now_s, observations = time.monotonic(), []
+        for one in tuple(self._running.values()):
+            limit_s = deadline_s(self._study, one.trial)
+            if one.began_s is not None and now_s - one.began_s > limit_s:
+                failed = Failed(FailureKind.INTERNAL, f"no answer from the worker within {limit_s:.0f} s")
+                observations.append(Observation(one.trial, failed, one.where, {}))
+                self._ended(one, observations[-1])
         return observations

@@ -52,7 +52,11 @@ _OF_CONFIGURATION = frozenset(
 
 
 class Origin(StrEnum):
-    """Who asked for a trial. A PROBE asks whether a node is healthy, with a configuration known to be good."""
+    """Who asked for a trial.
+
+    A PROBE asks whether a node is healthy, with a configuration known to be good; a SOAK whether the winner survives
+    the longest requests (:mod:`scoot_ray.soak`).
+    """
 
     DEFAULT = "default"
     BASELINE = "baseline"
@@ -62,6 +66,7 @@ class Origin(StrEnum):
     TOP_UP = "top_up"
     CONFIRMATION = "confirmation"
     PROBE = "probe"
+    SOAK = "soak"
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,12 +128,24 @@ class Budget(Section):
         return max(0, self.observations - log.spent)
 
 
+class Soak(Section):
+    """The winner under the trace's longest requests for ``duration_s``, and how much may grow meanwhile (1.0: double).
+
+    From the first third of the time to the last: the median latency, and the engine's memory on the host. null: any.
+    """
+
+    duration_s: PositiveFloat
+    max_drift: PositiveFloat | None = 0.5
+    max_memory_growth: PositiveFloat | None = 0.2
+
+
 class Confirmation(Section):
     """How the winners are proved: every contestant under ``arrival_orders``, what is close under further ones."""
 
     finalists: Annotated[int, Field(ge=0)] = 3
     arrival_orders: PositiveInt = 5
     max_arrival_orders: PositiveInt | None = None
+    soak: Soak | None = None
 
     @property
     def most_orders(self) -> int:

@@ -50,6 +50,13 @@ def complaint(folder: Path, text: str) -> str:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
+        ("engine/model", "--help", "engine: model: '--help' is no name"),
+        ("engine/model", "a\nb", "engine: model: 'a\\nb' is no name"),
+        ("engine/env", {"X; rm -rf /": "1"}, "engine: env: 'X; rm -rf /' is no name of a variable"),
+        ("engine/env", {"X": {"from_env": "$(id)"}}, "engine.env.X"),
+        ("engine/env", {"X": "a\0b"}, "engine: env.X: no text with a NUL character"),
+        ("engine/args", {"a b; c": 1}, "engine: args: 'a b; c' is no name of a flag"),
+        ("engine/args", {"tokenizer": "\0"}, "engine: args.tokenizer: no text with a NUL character"),
         ("engin", {}, "engin: unknown key; did you mean 'engine'?"),
         ("workload/arivals", {}, "workload.arivals: unknown key; did you mean 'arrivals'?"),
         ("workload/arrivals/rate", 0, "workload.arrivals.rate: 0: input should be greater than 0"),

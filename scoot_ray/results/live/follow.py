@@ -13,7 +13,8 @@ from scoot_ray.journal import Event, Journal, applied
 from scoot_ray.load.trace import Trace
 from scoot_ray.log import Log
 from scoot_ray.problem import build_problem
-from scoot_ray.resolve import Resolved, resolve
+from scoot_ray.recall import recall
+from scoot_ray.resolve import Resolved
 from scoot_ray.results.live.display import LiveDisplay
 from scoot_ray.results.live.lines import PlainLines
 from scoot_ray.results.report.text import duration
@@ -100,10 +101,10 @@ def plan_of(folder: RunFolder) -> Resolved:
     Raises:
         StudyError: the study cannot be read.
     """
-    study = read_study(folder.study)
     try:
-        return resolve(study, folder.study)
+        return recall(folder)
     except StudyError:
+        study = read_study(folder.study)
         if isinstance(study.space, str):  # only a run's own file has it written out
             raise
         return Resolved(study, build_problem(study, None, folder.study), Trace((), study.workload.trace, ""))
