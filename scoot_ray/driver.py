@@ -19,9 +19,11 @@ from rich.console import Console
 from scoot_ray.cluster.optimizer import OptimizerError, RemoteOptimizer
 from scoot_ray.cluster.placement import check_can_hold, check_engine_present, node_shapes
 from scoot_ray.cluster.pool import RayPool
+from scoot_ray.cluster.readings import Slots
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.cluster.simulated import SimulatedPool
 from scoot_ray.cluster.task import Task
+from scoot_ray.cluster.telemetry import StudyGauges
 from scoot_ray.environment import environment_of
 from scoot_ray.history import KEPT, pasts_to_json
 from scoot_ray.journal import Journal, JournalError
@@ -36,7 +38,7 @@ from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed
 from scoot_ray.simulation import Simulation
 from scoot_ray.study import Study
-from scoot_ray.tune import RetryPolicy, tune
+from scoot_ray.tune import RetryPolicy, Watchers, tune
 
 
 class RunError(Exception):
@@ -159,10 +161,15 @@ def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:
 def _loop(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop, console: Console) -> Log:
     pool = _pool(resolved, folder)
     optimizer = RemoteOptimizer(resolved, cancelled=lambda: stop.interrupted)
-    with _display(resolved, pool, console) as watcher:
-        watcher.update(log)
+
+    def slots() -> Slots:
+        return Slots(pool.activities, resolved.study.parallelism, optimizer.thinking)
+
+    with _display(resolved, pool, console) as display, StudyGauges(resolved, folder.path, slots) as gauges:
+        watchers = Watchers((display, gauges))
+        watchers.update(log)
         try:
-            return tune(resolved.study, log, optimizer, pool, journal, stop, watcher)
+            return tune(resolved.study, log, optimizer, pool, journal, stop, watchers)
         except OptimizerError as error:
             stop.reason = str(error)
             return journal.replay()

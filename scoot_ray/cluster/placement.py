@@ -13,6 +13,8 @@ from ray.util.placement_group import PlacementGroup, placement_group
 from scoot_ray.cluster.session import ClusterError
 from scoot_ray.study import Engine, Resources
 
+_MARKET = "ray.io/market-type"
+
 
 @dataclass(frozen=True, slots=True)
 class NodeShape:
@@ -39,6 +41,15 @@ def reserve(resources: Resources) -> PlacementGroup:
     labels = [dict(resources.labels)] if resources.labels else None
     group: PlacementGroup = placement_group([bundle(resources)], strategy="STRICT_PACK", bundle_label_selector=labels)
     return group
+
+
+def steady(shapes: Sequence[NodeShape]) -> dict[str, str]:
+    """A label selector that keeps an actor off preemptible nodes, empty where there is nothing else.
+
+    Ray's own label for such nodes is ``ray.io/market-type: spot``; those without it are taken to stay.
+    """
+    elsewhere = any(shape.present and shape.labels.get(_MARKET) != "spot" for shape in shapes)
+    return {_MARKET: "!spot"} if elsewhere else {}
 
 
 def node_shapes() -> tuple[NodeShape, ...]:

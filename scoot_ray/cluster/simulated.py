@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +78,8 @@ class SimulatedPool:
         """Give a trial to the actor with the fewest."""
         slot = min(self._slots, key=lambda one: len(one.trials))
         slot.trials.add(trial.id)
-        self._running[slot.actor.evaluate.remote(trial)] = _Evaluation(trial, slot, time.monotonic())
+        result = slot.actor.evaluate.options(name=f"trial {trial.id}").remote(trial)
+        self._running[result] = _Evaluation(trial, slot, time.monotonic())
 
     def wait(self, timeout_s: float) -> Sequence[Observation]:
         """What has finished, after at most ``timeout_s``."""
@@ -116,7 +118,8 @@ class SimulatedPool:
         return max(1, min(self._study.parallelism, fitting))
 
     def _new_slot(self) -> _Slot:
-        actor: Any = ray.remote(Simulator).options(num_cpus=self._study.resources.cpus, max_restarts=0)
+        name = f"{self._study.name} simulator {uuid.uuid4().hex[:6]}"
+        actor: Any = ray.remote(Simulator).options(name=name, num_cpus=self._study.resources.cpus, max_restarts=0)
         return _Slot(actor.remote(self._simulation), set())
 
     def _replace(self, slot: _Slot) -> None:
