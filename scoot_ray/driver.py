@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,9 +20,11 @@ from scoot_ray.cluster.entrance import Entrance
 from scoot_ray.cluster.optimizer import OptimizerError, RemoteOptimizer
 from scoot_ray.cluster.placement import check_can_hold, check_engine_present, node_shapes, of_one_accelerator
 from scoot_ray.cluster.pool import RayPool
+from scoot_ray.cluster.readings import Slots
 from scoot_ray.cluster.session import ray_session
 from scoot_ray.cluster.simulated import SimulatedPool
 from scoot_ray.cluster.task import Task
+from scoot_ray.cluster.telemetry import StudyGauges
 from scoot_ray.environment import environment_of
 from scoot_ray.history import KEPT, pasts_to_json
 from scoot_ray.journal import Journal, JournalError
@@ -39,7 +41,7 @@ from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed
 from scoot_ray.simulation import Simulation
 from scoot_ray.study import Study
-from scoot_ray.tune import RetryPolicy, Watcher, tune
+from scoot_ray.tune import RetryPolicy, Watcher, Watchers, tune
 
 
 class RunError(Exception):
@@ -205,10 +207,18 @@ def _loop(
     pool = pool_of(resolved, folder, log)
     stop.over = lambda: pool.over
     optimizer = RemoteOptimizer(resolved, cancelled=lambda: stop.interrupted)
-    with _watching(resolved, folder, pool, console, events) as watcher:
-        watcher.update(log)
+
+    def slots() -> Slots:
+        return Slots(pool.activities, resolved.study.parallelism.max, optimizer.thinking)
+
+    with (
+        _watching(resolved, folder, pool, console, events) as display,
+        StudyGauges(resolved, folder.path, slots) as gauges,
+    ):
+        watchers = Watchers((display, gauges))
+        watchers.update(log)
         try:
-            return tune(resolved.study, log, optimizer, pool, journal, stop, watcher)
+            return tune(resolved.study, log, optimizer, pool, journal, stop, watchers)
         except OptimizerError as error:
             stop.reason = str(error)
             return journal.replay()
@@ -235,24 +245,12 @@ def _watching(
     lines = Notices(PlainLines(console, resolved, lambda: pool.activities), console, lambda: pool.notices)
     if events is not None:
         with EventLines(events, resolved, str(folder.path.absolute()), lambda: pool.activities) as told:
-            yield _Together((lines, told))
+            yield Watchers((lines, told))
     elif console.is_terminal and not console.is_dumb_terminal:
         with LiveDisplay(console, resolved, lambda: pool.activities, note=lambda: "; ".join(pool.notices)) as display:
             yield display
     else:
         yield lines
-
-
-@dataclass(frozen=True, slots=True)
-class _Together:
-    """Several watchers as one."""
-
-    watchers: Sequence[Watcher]
-
-    def update(self, log: Log) -> None:
-        """Called about once a second."""
-        for watcher in self.watchers:
-            watcher.update(log)
 
 
 def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, stop: Stop, console: Console) -> Outcome:

@@ -70,6 +70,18 @@ class Watcher(Protocol):
         """Called about once a second."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Several as one."""
+
+    each: Sequence[Watcher]
+
+    def update(self, log: Log) -> None:
+        """Tell all of them."""
+        for watcher in self.each:
+            watcher.update(log)
+
+
 def tune(
     study: Study, log: Log, optimizer: Optimizer, evaluator: Evaluator, journal: Journal, stop: Stop, watcher: Watcher
 ) -> Log:

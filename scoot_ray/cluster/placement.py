@@ -16,6 +16,7 @@ from scoot_ray.study import Engine, Resources
 ANY_ACCELERATOR = "any"
 _NODE = "ray.io/node-id"  # a label that Ray gives every node
 _ACCELERATOR = "accelerator_type:"
+_MARKET = "ray.io/market-type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,15 @@ def of_one_accelerator(resources: Resources, shapes: Sequence[NodeShape]) -> Res
             f"write {ANY_ACCELERATOR!r} to mix them all the same"
         )
     return resources.model_copy(update={"accelerator": kinds[0]}) if kinds else resources
+
+
+def steady(shapes: Sequence[NodeShape]) -> dict[str, str]:
+    """A label selector that keeps an actor off preemptible nodes, empty where there is nothing else.
+
+    Ray's own label for such nodes is ``ray.io/market-type: spot``; those without it are taken to stay.
+    """
+    elsewhere = any(shape.present and shape.labels.get(_MARKET) != "spot" for shape in shapes)
+    return {_MARKET: "!spot"} if elsewhere else {}
 
 
 def node_shapes() -> tuple[NodeShape, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,8 @@ class SimulatedPool:
         if not slot.trials and slot.heard_s is not None:
             slot.heard_s = time.monotonic()
         slot.trials.add(trial.id)
-        self._running[slot.actor.evaluate.remote(trial)] = _Evaluation(trial, slot, time.monotonic())
+        result = slot.actor.evaluate.options(name=f"trial {trial.id}").remote(trial)
+        self._running[result] = _Evaluation(trial, slot, time.monotonic())
 
     def wait(self, timeout_s: float) -> Sequence[Observation]:
         """What has finished, after at most ``timeout_s``."""
@@ -155,7 +157,8 @@ class SimulatedPool:
         return max(1, min(self._study.parallelism.max, fitting))
 
     def _new_slot(self) -> _Slot:
-        cls: Any = ray.remote(Simulator).options(num_cpus=self._study.resources.cpus, max_restarts=0)
+        name = f"{self._study.name} simulator {uuid.uuid4().hex[:6]}"
+        cls: Any = ray.remote(Simulator).options(name=name, num_cpus=self._study.resources.cpus, max_restarts=0)
         actor = cls.remote(self._simulation)
         return _Slot(actor, actor.ready.remote(), set())
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import ray
 
@@ -18,7 +20,7 @@ class Worker:
     """A thin shell around ``evaluate``: it runs in one thread while another tells the phase."""
 
     def __init__(self) -> None:
-        self._phase = "starting the worker"
+        self._phase, self._began_s = "starting the worker", time.monotonic()
         self._unfreed: tuple[Sequence[str], tuple[int, ...] | None] = ((), None)
 
     def evaluate(self, task: Task, trial: Trial, attempt: str) -> Finished:
@@ -28,7 +30,7 @@ class Worker:
         gpus = visible.split(",") if devices and visible else devices
         finished = evaluate(task, trial, gpus, socket.gethostname(), self._enter, attempt)
         self._unfreed = (gpus, finished.unfreed_mib)
-        return finished
+        return with_idle(finished, time.monotonic() - self._began_s)
 
     def freed(self) -> bool:
         """Whether the memory that the evaluation has left taken on its GPUs is free by now."""
@@ -41,3 +43,10 @@ class Worker:
 
     def _enter(self, phase: str) -> None:
         self._phase = phase
+
+
+def with_idle(finished: Finished, held_s: float) -> Finished:
+    """The evaluation with what its phases leave of the seconds that the worker held its resources."""
+    observation = finished.observation
+    idle_s = max(0.0, held_s - sum(observation.timings.values()))
+    return replace(finished, observation=replace(observation, timings={**observation.timings, "idle_s": idle_s}))

@@ -79,6 +79,7 @@ def summarise(
         "cost": {
             "held_s": log.held_s,
             "gpu_hours": log.held_s * study.gpus / 3600,
+            "gpu_s": {phase.removesuffix("_s"): seconds * study.gpus for phase, seconds in log.held_phases_s.items()},
             "confirmation_runs": sum(len(seen.trial.orders) for seen in log.confirmed),
         },
         "pof_threshold": threshold(log.searched),

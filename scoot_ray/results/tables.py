@@ -66,7 +66,18 @@ def _time(result: Mapping[str, Any]) -> str:
     if not held_s:
         return ""
     starts_s = phases_s.get("start_s", 0.0) + phases_s.get("stage_s", 0.0)
-    return f"engines took {starts_s / 60:.0f} of {held_s / 60:.0f} min to start ({starts_s / held_s:.0%})"
+    started = f"engines took {starts_s / 60:.0f} of {held_s / 60:.0f} min to start ({starts_s / held_s:.0%})"
+    return started + _cost(result["cost"].get("gpu_s", {}))
+
+
+def _cost(gpu_s: Mapping[str, float]) -> str:
+    """GPU-hours and what they went into; empty where there is no GPU, and for runs from before they were told apart."""
+    total = sum(gpu_s.values())
+    if not total:
+        return ""
+    parts = sorted(gpu_s.items(), key=lambda part: -part[1])
+    shares = ", ".join(f"{phase} {seconds / total:.0%}" for phase, seconds in parts if seconds >= 0.005 * total)
+    return f"; {total / 3600:.3g} GPU-hours: {shares}"
 
 
 def _comparison(result: Mapping[str, Any]) -> Table:

@@ -124,8 +124,8 @@ Outcome: TypeAlias = Measured | Bounded | Failed
 class Observation:
     """A trial with its outcome.
 
-    ``timings`` are seconds per phase: queue_s stage_s start_s warmup_s load_s drain_s stop_s. In stage_s another engine
-    was waited for, which was the first to load the model on that node.
+    ``timings`` are seconds per phase: queue_s stage_s start_s warmup_s load_s drain_s stop_s idle_s. In stage_s another
+    engine was waited for, which was the first to load the model on that node; idle_s is the rest of the worker's time.
     """
 
     trial: Trial
