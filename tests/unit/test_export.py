@@ -20,6 +20,7 @@ import yaml
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ray.serve.schema import ServeDeploySchema
 
 from scoot_ray.cli import main
 from scoot_ray.engine.flags import parse_flags
@@ -103,10 +104,9 @@ def test_every_format_has_its_shape_and_its_header(deployment: Deployment) -> No
 
 @pytest.mark.parametrize("gpus", [0, 2])
 def test_ray_serve_takes_its_application(gpus: int) -> None:
-    schema = pytest.importorskip("ray.serve.schema")
     deployment = replace(hostile(), gpus=gpus)
     document = yaml.safe_load(FORMATS["ray-serve"].write(deployment))
-    schema.ServeDeploySchema.model_validate(document)
+    ServeDeploySchema.model_validate(document)
     (model,) = document["applications"][0]["args"]["llm_configs"]
     assert model["deployment_config"]["num_replicas"] == deployment.replicas
     assert ("placement_group_config" in model) == (gpus == 0)

@@ -9,11 +9,15 @@ from io import StringIO
 from typing import Any
 
 import jsonschema
+import kubernetes_validate
 import numpy as np
 import pytest
 import yaml
+from check_jsonschema import builtin_schemas
+from dotenv import dotenv_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ray.llm._internal.serve.core.configs.llm_config import LLMConfig
 
 from scoot_ray.engine.knowledge import VLLM, Circumstances, choose, release_of
 from scoot_ray.results.deployment import Deployment
@@ -89,15 +93,13 @@ def documents(name: str, gpus: int) -> list[Any]:
 
 @pytest.mark.parametrize("gpus", [0, 1, 4])
 def test_kubernetes_own_schema_takes_the_manifests(gpus: int) -> None:
-    kubernetes = pytest.importorskip("kubernetes_validate", reason="comes with scoot-ray[dev]")
     for document in documents("kubernetes", gpus):
-        kubernetes.validate(document, "1.29", strict=True)
+        kubernetes_validate.validate(document, "1.29", strict=True)
 
 
 @pytest.mark.parametrize("gpus", [0, 1, 4])
 def test_the_compose_specification_takes_the_services(gpus: int) -> None:
-    schemas = pytest.importorskip("check_jsonschema.builtin_schemas", reason="comes with scoot-ray[dev]")
-    schema = yaml.safe_load(files(schemas).joinpath("vendor", "compose-spec.json").read_text())
+    schema = yaml.safe_load(files(builtin_schemas).joinpath("vendor", "compose-spec.json").read_text())
     for document in documents("compose", gpus):
         jsonschema.validate(document, schema)
 
@@ -105,18 +107,15 @@ def test_the_compose_specification_takes_the_services(gpus: int) -> None:
 @pytest.mark.parametrize("gpus", [0, 4])
 def test_ray_serve_llm_takes_its_models(gpus: int) -> None:
     """Ray's public name for it wants an engine installed; the model behind it wants pyarrow alone."""
-    pytest.importorskip("pyarrow", reason="comes with scoot-ray[dev]")
-    configs = pytest.importorskip("ray.llm._internal.serve.core.configs.llm_config")
     (document,) = documents("ray-serve", gpus)
     (model,) = document["applications"][0]["args"]["llm_configs"]
-    read = configs.LLMConfig.model_validate(model)
+    read = LLMConfig.model_validate(model)
     assert read.engine_kwargs == model["engine_kwargs"]
-    assert read.model_loading_config.model_source == "org/model"
+    assert read.model_dump()["model_loading_config"]["model_source"] == "org/model"
     assert read.runtime_env == {"env_vars": {"PLAIN": HOSTILE[0]}}
 
 
 def test_a_dotenv_reader_finds_the_plain_variables() -> None:
-    dotenv = pytest.importorskip("dotenv", reason="comes with ray")
     deployment = replace(service({"max_num_seqs": 64, "dtype": "half"}), env={"PLAIN": "a # b", "OTHER": "x=y"})
-    found = dotenv.dotenv_values(stream=StringIO(FORMATS["env"].write(deployment)), interpolate=False)
+    found = dotenv_values(stream=StringIO(FORMATS["env"].write(deployment)), interpolate=False)
     assert found == {"PLAIN": "a # b", "OTHER": "x=y", "VLLM_ARGS": "org/model --max-num-seqs 64 --dtype half"}
