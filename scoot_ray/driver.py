@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import PurePath
 from types import FrameType
 from typing import Any
 
@@ -23,7 +25,7 @@ from scoot_ray.cluster.session import ray_session
 from scoot_ray.cluster.simulated import SimulatedPool
 from scoot_ray.cluster.task import Task
 from scoot_ray.environment import environment_of
-from scoot_ray.history import KEPT, pasts_to_json
+from scoot_ray.history import pasts_to_json
 from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
 from scoot_ray.problem import ending_rule, goodput_limits, rate_slos
@@ -32,9 +34,10 @@ from scoot_ray.results.deployment import deployment_of
 from scoot_ray.results.export.shell import serve_script
 from scoot_ray.results.live import LiveDisplay, PlainLines
 from scoot_ray.results.summary import summarise
-from scoot_ray.run_folder import RunFolder
+from scoot_ray.run_folder import KEPT, STUDY, RunFolder, folder_of
 from scoot_ray.search import Failed
 from scoot_ray.simulation import Simulation
+from scoot_ray.storage import PlaceError
 from scoot_ray.study import Study
 from scoot_ray.tune import RetryPolicy, tune
 
@@ -91,43 +94,72 @@ class Outcome:
 
 
 def create(resolved: Resolved) -> RunFolder:
-    """Make the folder of a new run.
+    """Make the folder of a new run. What is in it is settled once the study is held: see ``run``.
 
     Raises:
-        RunError: the study has been run already.
+        RunError: the study has been run already, or its output cannot be written.
     """
-    folder = RunFolder(Path(resolved.study.output) / resolved.study.name)
-    if folder.has_events:
-        raise RunError(
-            f"{folder.path}: this study has been run already; 'scoot-ray resume {folder.path}' goes on with it, or "
-            "choose another name or output"
-        )
-    if "runtime_resources" in folder.path.parts:
-        raise RunError(
-            f"output: {resolved.study.output}: is in the job's own folder, which Ray removes; give a full path"
-        )
-    document = resolved.study.model_dump(mode="json", exclude_none=True)
+    output = resolved.study.output
+    if "runtime_resources" in PurePath(output).parts:
+        raise RunError(f"output: {output}: is in the job's own folder, which Ray removes; give a full path")
     try:
-        folder.write_text("study.yaml", yaml.safe_dump(document, sort_keys=False))
-        if resolved.pasts:
-            folder.write_json(KEPT, pasts_to_json(resolved.pasts))
+        folder = folder_of(output, resolved.study.name)
+        _refuse_begun(folder)
+        with contextlib.suppress(FileExistsError):  # a start that failed, or one at this moment
+            folder.storage.create(STUDY, _text(resolved).encode())
+    except PlaceError as error:
+        raise RunError(f"output: {error}") from error
     except OSError as error:
-        raise RunError(f"output: {folder.path}: cannot be written: {error.strerror}") from error
+        raise RunError(f"output: {output}: cannot be written: {_line(error)}") from error
     return folder
 
 
+def _refuse_begun(folder: RunFolder) -> None:
+    if folder.has_events:
+        raise RunError(
+            f"{folder}: this study has been run already; 'scoot-ray resume {shlex.quote(str(folder))}' goes on with "
+            "it, or choose another name or output"
+        )
+
+
+def _settle(resolved: Resolved, folder: RunFolder) -> None:
+    """Write what a new run goes by, now that no other driver can."""
+    _refuse_begun(folder)
+    folder.write_text(STUDY, _text(resolved))
+    if resolved.pasts:
+        folder.write_json(KEPT, pasts_to_json(resolved.pasts))
+
+
+def _text(resolved: Resolved) -> str:
+    return yaml.safe_dump(resolved.study.model_dump(mode="json", exclude_none=True), sort_keys=False)
+
+
+def _line(error: Exception) -> str:
+    """The first line of what went wrong."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return next(iter(reason.strip().splitlines()), type(error).__name__)
+
+
 def run(
-    resolved: Resolved, folder: RunFolder, console: Console, ray_address: str | None, dashboard: bool = False
+    resolved: Resolved,
+    folder: RunFolder,
+    console: Console,
+    ray_address: str | None,
+    dashboard: bool = False,
+    new: bool = False,
 ) -> Outcome:
     """Tune, confirm, and write the result; whatever the folder's journal holds already is taken up.
 
     Raises:
-        RunError: another driver holds the study, the journal is unreadable, or the optimizer gave up.
+        RunError: another driver holds the study, a ``new`` one has begun meanwhile, the storage failed, the journal is
+            unreadable, or the optimizer gave up.
         ClusterError: Ray cannot be reached or cannot hold an evaluation.
     """
     journal, stop = Journal(folder.journal), Stop(resolved.study)
     try:
-        with journal.exclusive():
+        with journal.exclusive(lambda line: console.print(line, markup=False)):
+            if new:
+                _settle(resolved, folder)
             log = _take_up(resolved, journal, folder)
             # Ray sets signal handlers of its own when it starts, so ours come after.
             with ray_session(ray_address, dashboard), stop.listening():
@@ -140,7 +172,8 @@ def run(
             return _finish(resolved, folder, journal, log, stop)
     except (JournalError, RayError, OSError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{line}; 'scoot-ray resume {folder.path}' goes on once this is mended") from error
+        again = f"'scoot-ray resume {shlex.quote(str(folder))}'"
+        raise RunError(f"{line}; {again} goes on once this is mended") from error
 
 
 def _take_up(resolved: Resolved, journal: Journal, folder: RunFolder) -> Log:

@@ -2,24 +2,26 @@
 
 ``<run>/journal/00000012.json`` holds ``{v, seq, id, type, trial, attempt, at, data}``. Replaying the folder gives the
 Log, so that a study goes on after any stop. Events with an id already seen change nothing.
+
+A torn event is one whose writing was cut off: no whole JSON. Nothing was done about it yet, since events are written
+before they are acted on; so it counts for nothing where it is the last, or where the next event is that of a new
+driver. Anywhere else it had been acted on, and the journal is refused. So is one in which an event is missing.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf, isfinite
-from pathlib import Path
 from typing import Any
 
 from scoot_ray.log import Log
 from scoot_ray.search.trial import Bounded, Failed, FailureKind, Measured, Observation, Origin, Outcome, Trial
+from scoot_ray.storage import USUAL, HeldError, Lease, LeaseTimes, Place, hold, storage_at
 
 VERSION = 1
 _NAME = re.compile(r"\d{8}\.json")
@@ -48,37 +50,49 @@ class Journal:
     ``clock`` gives the time stamped on events; nothing depends on it.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._folder = folder
+    def __init__(
+        self,
+        place: Place,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        lease_times: LeaseTimes = USUAL,
+    ) -> None:
+        self._storage = storage_at(place)
         self._clock = clock
+        self._lease_times = lease_times
+        self._lease: Lease | None = None
+        self._read: dict[str, Event] = {}
+        self._torn: frozenset[str] = frozenset()
         self._next_seq = 0
         self._drivers = 0
-        folder.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Hold the study for this process.
+    def exclusive(self, tell: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+        """Hold the study for this process; ``tell`` is told what is waited for.
 
         Raises:
             JournalError: another driver holds it.
         """
-        descriptor = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise JournalError(f"{self._folder}: another driver is running this study; stop it first") from error
-            yield
+            with hold(self._storage, self._lease_times, tell) as self._lease:
+                yield
+        except HeldError as error:
+            raise JournalError(f"{self._storage}: {error}") from error
         finally:
-            os.close(descriptor)
+            self._lease = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether any event has been written."""
+        return any(_NAME.fullmatch(name) for name in self._storage.names())
 
     def replay(self) -> Log:
         """Rebuild the log from the folder.
 
         Raises:
-            JournalError: a file is not an event, or was written by a newer version.
+            JournalError: a file is not an event, was written by a newer version, is torn, or is missing.
         """
         log = Log()
+        self._drivers = self._next_seq = 0
         for event in self.events():
             self._next_seq = event.seq + 1
             if event.type == "submitted":
@@ -88,18 +102,45 @@ class Journal:
             elif event.type == "started":
                 self._drivers += 1
                 log = log.with_driver()
+        while _name(self._next_seq) in self._torn:
+            self._next_seq += 1
         return log
 
     def events(self) -> Iterator[Event]:
-        """The events in order, duplicates left out. Files that are not ours are passed over."""
-        seen = set()
-        for path in sorted(self._folder.iterdir()):
-            if not _NAME.fullmatch(path.name):
+        """The events in order, duplicates and what is torn at an end left out. Files not ours are passed over.
+
+        Raises:
+            JournalError: as replay.
+        """
+        names = self._fetch()
+        seen: set[str] = set()
+        torn, expected = None, 0
+        for name in names:
+            event = self._read.get(name)
+            if event is not None and event.id in seen:
                 continue
-            event = _read(path)
-            if event.id not in seen:
+            if torn is not None and event is not None and event.type != "started":
+                raise JournalError(f"{self._storage.within(torn)}: torn, and events follow that rest on it; restore it")
+            if (int(name[:8]) if event is None else event.seq) != expected:
+                raise JournalError(f"{self._storage.within(_name(expected))}: missing, and events follow; restore it")
+            expected += 1
+            if event is None:
+                torn = torn or name
+            else:
+                torn = None
                 seen.add(event.id)
                 yield event
+
+    def _fetch(self) -> list[str]:
+        """Read what has not been read yet; return the names of all events, torn ones too."""
+        names = [name for name in self._storage.names() if _NAME.fullmatch(name)]
+        unread = [name for name in names if name not in self._read]
+        for name, content in zip(unread, self._storage.read_many(unread), strict=True):
+            event = _event(str(self._storage.within(name)), content or b"")
+            if event is not None:
+                self._read[name] = event
+        self._torn = frozenset(names) - self._read.keys()
+        return names
 
     @property
     def finished(self) -> bool:
@@ -135,7 +176,7 @@ class Journal:
         self._append(f"stopped/{self._drivers}", "stopped", None, 0, {"reason": reason, "complete": complete})
 
     def _append(self, name: str, kind: str, trial: int | None, attempt: int, data: Mapping[str, Any]) -> None:
-        """Create the next file exclusively: written aside, synced, then linked, so that no reader sees half of it."""
+        """Create the next file exclusively. No event is written after one that failed: the name would be taken."""
         document = {
             "v": VERSION,
             "seq": self._next_seq,
@@ -146,22 +187,24 @@ class Journal:
             "at": self._clock().isoformat(),
             "data": data,
         }
-        path = self._folder / f"{self._next_seq:08d}.json"
-        aside = self._folder / f".{path.name}.{os.getpid()}"
+        name = _name(self._next_seq)
+        path, content = self._storage.within(name), json.dumps(document, allow_nan=False).encode()
         try:
-            with aside.open("w") as file:
-                json.dump(document, file, allow_nan=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(aside, path)
-            _sync_folder(self._folder)
+            self._check_lease()
+            self._storage.create(name, content)
         except FileExistsError as error:
             raise JournalError(f"{path}: another driver has written to this study; stop it first") from error
+        except HeldError as error:
+            raise JournalError(f"{path}: {error}") from error
         except OSError as error:
-            raise JournalError(f"{path}: cannot write: {error.strerror}") from error
-        finally:
-            aside.unlink(missing_ok=True)
+            reason = error.strerror or next(iter(str(error).splitlines()), "no reason given")
+            raise JournalError(f"{path}: cannot write: {reason}") from error
         self._next_seq += 1
+
+    def _check_lease(self) -> None:
+        """Exclusive creation finds a second driver by itself; without it the lease is looked at before every event."""
+        if self._lease is not None and (self._lease.lost or not self._storage.exclusive):
+            self._lease.check()
 
 
 def trial_to_json(trial: Trial) -> dict[str, Any]:
@@ -244,19 +287,19 @@ def _failed(data: Mapping[str, Any]) -> Failed:
     return Failed(nearest, f"{kind}: {detail}", ambiguous)
 
 
-def _read(path: Path) -> Event:
+def _name(seq: int) -> str:
+    return f"{seq:08d}.json"
+
+
+def _event(path: str, content: bytes) -> Event | None:
+    """Read an event; None where it is torn."""
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(content)
+    except ValueError:
+        return None
+    try:
         if document["v"] > VERSION:
             raise JournalError(f"{path}: written by a newer scoot-ray (version {document['v']}); upgrade to read it")
         return Event(*(document[key] for key in ("seq", "id", "type", "trial", "attempt", "at", "data")))
     except (ValueError, KeyError, TypeError) as error:
         raise JournalError(f"{path}: not an event of this journal ({error!r})") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

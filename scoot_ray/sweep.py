@@ -8,20 +8,19 @@ import os
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from scoot_ray.environment import environment_of
-from scoot_ray.history import KEPT, pasts_to_json
+from scoot_ray.history import pasts_to_json
 from scoot_ray.journal import Journal
 from scoot_ray.log import Log
 from scoot_ray.optimizer import SearchOptimizer
 from scoot_ray.problem import ending_rule, goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.summary import summarise
-from scoot_ray.run_folder import RunFolder
+from scoot_ray.run_folder import KEPT, STUDY, RunFolder, folder_of
 from scoot_ray.search import Observation, Trial
 from scoot_ray.simulation import Simulation
 from scoot_ray.tune import tune
@@ -84,7 +83,7 @@ def run_inline(resolved: Resolved, folder: RunFolder) -> Mapping[str, Any]:
         log = journal.replay()
         if not journal.finished:
             document = resolved.study.model_dump(mode="json", exclude_none=True)
-            folder.write_text("study.yaml", yaml.safe_dump(document, sort_keys=False))
+            folder.write_text(STUDY, yaml.safe_dump(document, sort_keys=False))
             if resolved.pasts:
                 folder.write_json(KEPT, pasts_to_json(resolved.pasts))
             environment = environment_of(resolved)
@@ -134,4 +133,4 @@ def begin_worker(parent: int) -> None:
 
 
 def _run(resolved: Resolved) -> Mapping[str, Any]:
-    return run_inline(resolved, RunFolder(Path(resolved.study.output) / resolved.study.name))
+    return run_inline(resolved, folder_of(resolved.study.output, resolved.study.name))

@@ -174,7 +174,7 @@ def test_the_highest_rate_that_holds_the_slos_is_searched(tmp_path: Path, docume
     document["objectives"] = [{"metric": "max_rate_under_slo", "direction": "maximize"}]
     resolved = resolved_of(tmp_path, document)
     run_inline(resolved, folder := RunFolder(tmp_path / "runs" / "small"))
-    seen = json.loads((folder.trial(0) / "result.json").read_text())
+    seen = json.loads(folder.trial(0).read("result.json") or b"")
     rate = seen["outcome"]["measured"]["max_rate_under_slo"]
     assert seen["outcome"]["measured"]["p95_ttft_ms"] < 500
     assert 4 <= rate < 100

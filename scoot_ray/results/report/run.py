@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -114,7 +113,6 @@ def read_run(folder: RunFolder, resolved: Resolved, now: datetime | None = None)
     log, events = journal.replay(), tuple(journal.events())
     state = _state(events)
     reason = {"complete": "complete"}.get(state, state.removeprefix("stopped: "))
-    noted = folder.path / "environment.json"
     return Run(
         folder,
         resolved,
@@ -123,7 +121,7 @@ def read_run(folder: RunFolder, resolved: Resolved, now: datetime | None = None)
         state,
         _shareable(summarise(resolved, log, state == "complete", reason, folder.circumstances)),
         explain_document(resolved, log),
-        json.loads(noted.read_bytes()) if noted.is_file() else {},
+        folder.read_json("environment.json") or {},
         now or datetime.now(UTC),
     )
 

@@ -230,13 +230,13 @@ def test_the_log_is_its_end_without_prompts(tmp_path: Path) -> None:
     lines = [f"INFO line {at}" for at in range(500)]
     quoting = "INFO 01-01 async_llm_engine.py:529] Received request cmpl-1: prompt: 'my secret', sampling_params"
     (tmp_path / "engine.log").write_text("\n".join([*lines, quoting, "INFO end"]))
-    tail = log_tail(tmp_path, 1000)
+    tail = log_tail(LocalStorage(tmp_path), 1000)
     assert len(tail) <= 1002
     assert tail.startswith("…\nINFO line")
     assert tail.endswith("INFO end")
     assert "my secret" not in tail
-    assert log_tail(tmp_path, 0) == ""
-    assert log_tail(tmp_path / "missing", 1000) == ""
+    assert log_tail(LocalStorage(tmp_path), 0) == ""
+    assert log_tail(LocalStorage(tmp_path / "missing"), 1000) == ""
 
 
 def test_logs_can_be_left_out(whole: Report) -> None:
