@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import signal
@@ -105,8 +104,8 @@ def create(resolved: Resolved) -> RunFolder:
     try:
         folder = folder_of(output, resolved.study.name)
         _refuse_begun(folder)
-        with contextlib.suppress(FileExistsError):  # a start that failed, or one at this moment
-            folder.storage.create(STUDY, _text(resolved).encode())
+        if not folder.is_run:  # else of a start that failed, or of one at this moment
+            _write(resolved, folder)
     except PlaceError as error:
         raise RunError(f"output: {error}") from error
     except OSError as error:
@@ -125,13 +124,14 @@ def _refuse_begun(folder: RunFolder) -> None:
 def _settle(resolved: Resolved, folder: RunFolder) -> None:
     """Write what a new run goes by, now that no other driver can."""
     _refuse_begun(folder)
-    folder.write_text(STUDY, _text(resolved))
+    _write(resolved, folder)
+
+
+def _write(resolved: Resolved, folder: RunFolder) -> None:
+    document = resolved.study.model_dump(mode="json", exclude_none=True)
+    folder.write_text(STUDY, yaml.safe_dump(document, sort_keys=False))
     if resolved.pasts:
         folder.write_json(KEPT, pasts_to_json(resolved.pasts))
-
-
-def _text(resolved: Resolved) -> str:
-    return yaml.safe_dump(resolved.study.model_dump(mode="json", exclude_none=True), sort_keys=False)
 
 
 def _line(error: Exception) -> str:

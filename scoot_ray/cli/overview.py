@@ -32,9 +32,7 @@ def list_runs(places: tuple[str, ...], as_json: bool) -> None:
         except OSError as error:
             fail(f"{place}: cannot be read: {first_line(error)}")
         if not inside:
-            refuse(
-                f"{place}: not the folder of a run, or of runs (no study.yaml in it); name one that 'scoot-ray tune' made"
-            )
+            refuse(f"{place}: not the folder of a run (it has no study.yaml), nor one of runs")
         found += inside
     documents = [overview_of(folder, now_utc()) for folder in found]
     if as_json:

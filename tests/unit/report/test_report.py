@@ -17,6 +17,7 @@ from scoot_ray.results.report import Report, html_report, markdown_report, repor
 from scoot_ray.results.report.trials import log_tail
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed, FailureKind, Measured, Observation, Origin, Trial
+from scoot_ray.storage import LocalStorage
 from tests.fakes import problem
 from tests.unit.report.conftest import confirmed, only_search, reported, timed
 from tests.unit.test_confirm import DEFAULT, searched
