@@ -4,8 +4,9 @@
 Log, so that a study goes on after any stop. Events with an id already seen change nothing.
 
 A torn event is one whose writing was cut off: no whole JSON. Nothing was done about it yet, since events are written
-before they are acted on; so it counts for nothing where it is the last, or where the next event is that of a new
-driver. Anywhere else it had been acted on, and the journal is refused. So is one in which an event is missing.
+before they are acted on; so it counts for nothing where it is the last. The next driver goes on after it, and its first
+event says how many it has passed over (``torn``). One that nobody has passed over was whole when others were written
+after it, and the journal is refused. So is one in which an event is missing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf, isfinite
-from typing import Any
+from typing import Any, NoReturn
 
 from scoot_ray.log import Log
 from scoot_ray.search.trial import Bounded, Failed, FailureKind, Measured, Observation, Origin, Outcome, Trial
@@ -33,7 +34,10 @@ class JournalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry. ``id`` is a function of what happened, so that the same happening is never counted twice."""
+    """One entry. ``id`` is a function of what happened, so that the same happening is never counted twice.
+
+    ``torn`` counts the torn files right before it that its writer has passed over.
+    """
 
     seq: int
     id: str
@@ -42,6 +46,7 @@ class Event:
     attempt: int
     at: str
     data: Mapping[str, Any]
+    torn: int = 0
 
 
 class Journal:
@@ -64,6 +69,7 @@ class Journal:
         self._torn: frozenset[str] = frozenset()
         self._next_seq = 0
         self._drivers = 0
+        self._passed_over = 0
 
     @contextmanager
     def exclusive(self, tell: Callable[[str], None] = lambda _: None) -> Iterator[None]:
@@ -92,7 +98,7 @@ class Journal:
             JournalError: a file is not an event, was written by a newer version, is torn, or is missing.
         """
         log = Log()
-        self._drivers = self._next_seq = 0
+        self._drivers = self._next_seq = self._passed_over = 0
         for event in self.events():
             self._next_seq = event.seq + 1
             if event.type == "submitted":
@@ -104,6 +110,7 @@ class Journal:
                 log = log.with_driver()
         while _name(self._next_seq) in self._torn:
             self._next_seq += 1
+            self._passed_over += 1
         return log
 
     def events(self) -> Iterator[Event]:
@@ -114,22 +121,24 @@ class Journal:
         """
         names = self._fetch()
         seen: set[str] = set()
-        torn, expected = None, 0
+        torn = expected = 0
         for name in names:
             event = self._read.get(name)
             if event is not None and event.id in seen:
                 continue
-            if torn is not None and event is not None and event.type != "started":
-                raise JournalError(f"{self._storage.within(torn)}: torn, and events follow that rest on it; restore it")
+            if event is not None and torn > event.torn:
+                self._refuse(expected - 1, "torn")
             if (int(name[:8]) if event is None else event.seq) != expected:
-                raise JournalError(f"{self._storage.within(_name(expected))}: missing, and events follow; restore it")
+                self._refuse(expected, "missing")
             expected += 1
-            if event is None:
-                torn = torn or name
-            else:
-                torn = None
+            torn = torn + 1 if event is None else 0
+            if event is not None:
                 seen.add(event.id)
                 yield event
+
+    def _refuse(self, seq: int, what: str) -> NoReturn:
+        path = self._storage.within(_name(seq))
+        raise JournalError(f"{path}: {what}, and later events rest on it; restore it from a copy")
 
     def _fetch(self) -> list[str]:
         """Read what has not been read yet; return the names of all events, torn ones too."""
@@ -186,7 +195,7 @@ class Journal:
             "attempt": attempt,
             "at": self._clock().isoformat(),
             "data": data,
-        }
+        } | ({"torn": self._passed_over} if self._passed_over else {})
         name = _name(self._next_seq)
         path, content = self._storage.within(name), json.dumps(document, allow_nan=False).encode()
         try:
@@ -200,6 +209,7 @@ class Journal:
             reason = error.strerror or next(iter(str(error).splitlines()), "no reason given")
             raise JournalError(f"{path}: cannot write: {reason}") from error
         self._next_seq += 1
+        self._passed_over = 0
 
     def _check_lease(self) -> None:
         """Exclusive creation finds a second driver by itself; without it the lease is looked at before every event."""
@@ -300,6 +310,7 @@ def _event(path: str, content: bytes) -> Event | None:
     try:
         if document["v"] > VERSION:
             raise JournalError(f"{path}: written by a newer scoot-ray (version {document['v']}); upgrade to read it")
-        return Event(*(document[key] for key in ("seq", "id", "type", "trial", "attempt", "at", "data")))
+        keys = ("seq", "id", "type", "trial", "attempt", "at", "data")
+        return Event(*(document[key] for key in keys), document.get("torn", 0))
     except (ValueError, KeyError, TypeError) as error:
         raise JournalError(f"{path}: not an event of this journal ({error!r})") from error
