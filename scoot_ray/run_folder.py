@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,9 @@ class RunFolder:
     ``place`` is a path, a URI, or a storage. Every method may raise OSError; the first PlaceError, too.
     """
 
-    __slots__ = ("_copies", "storage")
-
     def __init__(self, place: Place) -> None:
         self.storage = storage_at(place)
-        self._copies: tempfile.TemporaryDirectory[str] | None = None
+        self._copies: Path | None = None
 
     def __str__(self) -> str:
         return str(self.storage)
@@ -51,16 +51,17 @@ class RunFolder:
 
     @property
     def study(self) -> Path:
-        """The study as resolved, as a file; a copy of it, with what is kept beside it, where the run is not on disk."""
+        """The study as resolved, as a file; where the run is not on disk a copy, as long as this object lives."""
         if local_path(str(self.storage)) is not None:
             return self.path / STUDY
         if self._copies is None:
-            self._copies = tempfile.TemporaryDirectory(prefix="scoot-ray-")
+            self._copies = Path(tempfile.mkdtemp(prefix="scoot-ray-"))
+            weakref.finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
             for name in (STUDY, KEPT):
                 content = self.storage.read(name)
                 if content is not None:
-                    (Path(self._copies.name) / name).write_bytes(content)
-        return Path(self._copies.name) / STUDY
+                    (self._copies / name).write_bytes(content)
+        return self._copies / STUDY
 
     @property
     def journal(self) -> Storage:

@@ -32,6 +32,44 @@ class Faults:
         return self.at < self.count <= self.at + self.times
 
 
+class MemoryStorage:
+    """Files in a dictionary, which storages within share."""
+
+    exclusive = True
+
+    def __init__(self, files: dict[str, bytes] | None = None, prefix: str = "") -> None:
+        self._files: dict[str, bytes] = {} if files is None else files
+        self._prefix = prefix
+
+    def __str__(self) -> str:
+        return f"memory://{self._prefix}"
+
+    def read(self, name: str) -> bytes | None:
+        return self._files.get(self._prefix + name)
+
+    def read_many(self, names: Sequence[str]) -> list[bytes | None]:
+        return [self.read(name) for name in names]
+
+    def write(self, name: str, content: bytes, *, executable: bool = False) -> None:
+        self._files[self._prefix + name] = content
+
+    def create(self, name: str, content: bytes) -> None:
+        if self._prefix + name in self._files:
+            raise FileExistsError(name)
+        self.write(name, content)
+
+    def names(self, under: str = "") -> tuple[str, ...]:
+        prefix = self._prefix + (f"{under}/" if under else "")
+        inside = {name.removeprefix(prefix).partition("/")[0] for name in self._files if name.startswith(prefix)}
+        return tuple(sorted(inside))
+
+    def delete(self, name: str) -> None:
+        self._files.pop(self._prefix + name, None)
+
+    def within(self, folder: str) -> MemoryStorage:
+        return MemoryStorage(self._files, f"{self._prefix}{folder}/")
+
+
 class FaultyStorage:
     """Another storage with faults; what is within shares them."""
 

@@ -6,19 +6,18 @@ import contextlib
 import random
 from collections.abc import Sequence
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoot_ray.journal import Journal
 from scoot_ray.log import Log
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Observation
-from scoot_ray.storage import LocalStorage, Storage
+from scoot_ray.storage import Storage
 from scoot_ray.study import Budget
 from scoot_ray.tune import tune
 from tests.fakes import FakeEvaluator, Never, Silent, SobolOptimizer, study
-from tests.faulty import Crash, Faults, FaultyStorage, How
+from tests.faulty import Crash, Faults, FaultyStorage, How, MemoryStorage
 
 BUDGET = 5
 
@@ -64,15 +63,13 @@ def drive(storage: Storage, rng: random.Random, acknowledged: list[Observation])
     return log
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     crashes=st.lists(st.tuples(st.integers(0, 45), st.sampled_from(["before", "after", "torn"])), max_size=5),
 )
-def test_no_crash_loses_an_observation_or_bends_the_budget(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, crashes: list[tuple[int, How]]
-) -> None:
-    disk, rng = LocalStorage(tmp_path_factory.mktemp("run")), random.Random(seed)
+def test_no_crash_loses_an_observation_or_bends_the_budget(seed: int, crashes: list[tuple[int, How]]) -> None:
+    disk, rng = MemoryStorage(), random.Random(seed)
     acknowledged: list[Observation] = []
     for at, how in crashes:
         with contextlib.suppress(Crash):

@@ -81,9 +81,8 @@ def test_a_driver_elsewhere_that_shows_life_is_left_alone(tmp_path: Path) -> Non
     document = json.loads(path.read_bytes())
 
     def beat(_: str) -> None:
-        threading.Timer(
-            0.1, lambda: LocalStorage(tmp_path).write(path.name, json.dumps(document | {"beats": 1}).encode())
-        ).start()
+        again = json.dumps(document | {"beats": 1}).encode()
+        threading.Timer(0.1, LocalStorage(tmp_path).write, (path.name, again)).start()
 
     with (
         pytest.raises(HeldError, match="on node-7"),
