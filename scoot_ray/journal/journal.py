@@ -13,40 +13,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import inf, isfinite
 from typing import Any, NoReturn
 
+from scoot_ray.journal.encoding import (
+    observation_from_json,
+    observation_to_json,
+    trial_from_json,
+    trial_to_json,
+)
+from scoot_ray.journal.event import VERSION, Event, JournalError, read_event
 from scoot_ray.log import Log
-from scoot_ray.search.trial import Bounded, Failed, FailureKind, Measured, Observation, Origin, Outcome, Trial
+from scoot_ray.search.trial import Observation, Trial
 from scoot_ray.storage import USUAL, HeldError, Lease, LeaseTimes, Place, hold, storage_at
 
-VERSION = 1
 _NAME = re.compile(r"\d{8}\.json")
-
-
-class JournalError(Exception):
-    """The journal cannot be read or written; the message says which file and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One entry. ``id`` is a function of what happened, so that the same happening is never counted twice.
-
-    ``torn`` counts the torn files right before it that its writer has passed over.
-    """
-
-    seq: int
-    id: str
-    type: str
-    trial: int | None
-    attempt: int
-    at: str
-    data: Mapping[str, Any]
-    torn: int = 0
 
 
 class Journal:
@@ -145,7 +128,7 @@ class Journal:
         names = [name for name in self._storage.names() if _NAME.fullmatch(name)]
         unread = [name for name in names if name not in self._read]
         for name, content in zip(unread, self._storage.read_many(unread), strict=True):
-            event = _event(str(self._storage.within(name)), content or b"")
+            event = read_event(str(self._storage.within(name)), content or b"")
             if event is not None:
                 self._read[name] = event
         self._torn = frozenset(names) - self._read.keys()
@@ -217,100 +200,5 @@ class Journal:
             self._lease.check()
 
 
-def trial_to_json(trial: Trial) -> dict[str, Any]:
-    """A trial as JSON."""
-    document: dict[str, Any] = {
-        "id": trial.id,
-        "config": dict(trial.config),
-        "origin": trial.origin.value,
-        "orders": list(trial.orders),
-    }
-    return {**document, "to_beat": [list(one) for one in trial.to_beat]} if trial.to_beat else document
-
-
-def trial_from_json(data: Mapping[str, Any]) -> Trial:
-    """Read back what trial_to_json wrote."""
-    beaten = tuple(tuple(one) for one in data.get("to_beat", ()))
-    return Trial(data["id"], data["config"], Origin(data["origin"]), tuple(data["orders"]), beaten)
-
-
-def observation_to_json(observation: Observation) -> dict[str, Any]:
-    """An observation as JSON, its trial by id alone."""
-    return {
-        "trial": observation.trial.id,
-        "outcome": _outcome_to_json(observation.outcome),
-        "where": observation.where,
-        "timings": dict(observation.timings),
-    }
-
-
-def observation_from_json(data: Mapping[str, Any], trials: tuple[Trial, ...]) -> Observation:
-    """Read back what observation_to_json wrote.
-
-    Raises:
-        JournalError: the trial is not among ``trials``.
-    """
-    trial = next((trial for trial in trials if trial.id == data["trial"]), None)
-    if trial is None:
-        raise JournalError(f"an outcome names trial {data['trial']}, which was never submitted")
-    return Observation(trial, _outcome(data["outcome"]), data["where"], data["timings"])
-
-
-def bounds_to_json(bounds: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:
-    """Bounds as JSON, which has no infinity: an end that is not bounded is null."""
-    return {name: [end if isfinite(end) else None for end in pair] for name, pair in bounds.items()}
-
-
-def _bounds(data: Mapping[str, Sequence[float | None]]) -> dict[str, tuple[float, float]]:
-    return {name: (-inf if low is None else low, inf if high is None else high) for name, (low, high) in data.items()}
-
-
-def _outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    match outcome:
-        case Measured():
-            return {"measured": dict(outcome.metrics), "runs": [dict(run) for run in outcome.runs]}
-        case Bounded():
-            return {"bounded": bounds_to_json(outcome.bounds), "reason": outcome.reason}
-        case Failed():
-            return {
-                "failed": outcome.kind.value,
-                "detail": outcome.detail,
-                "of_configuration": outcome.kind.of_configuration,
-                "ambiguous": outcome.ambiguous,
-            }
-
-
-def _outcome(data: Mapping[str, Any]) -> Outcome:
-    if "measured" in data:
-        return Measured(data["measured"], tuple(data["runs"]))
-    if "bounded" in data:
-        return Bounded(_bounds(data["bounded"]), data["reason"])
-    return _failed(data)
-
-
-def _failed(data: Mapping[str, Any]) -> Failed:
-    """Read a failure; of a kind that a newer version knows, it still says whose fault it was."""
-    kind, detail, ambiguous = data["failed"], data["detail"], data.get("ambiguous", False)
-    if kind in set(FailureKind):
-        return Failed(FailureKind(kind), detail, ambiguous)
-    nearest = FailureKind.CRASHED if data.get("of_configuration") else FailureKind.INTERNAL
-    return Failed(nearest, f"{kind}: {detail}", ambiguous)
-
-
 def _name(seq: int) -> str:
     return f"{seq:08d}.json"
-
-
-def _event(path: str, content: bytes) -> Event | None:
-    """Read an event; None where it is torn."""
-    try:
-        document = json.loads(content)
-    except ValueError:
-        return None
-    try:
-        if document["v"] > VERSION:
-            raise JournalError(f"{path}: written by a newer scoot-ray (version {document['v']}); upgrade to read it")
-        keys = ("seq", "id", "type", "trial", "attempt", "at", "data")
-        return Event(*(document[key] for key in keys), document.get("torn", 0))
-    except (ValueError, KeyError, TypeError) as error:
-        raise JournalError(f"{path}: not an event of this journal ({error!r})") from error
