@@ -40,7 +40,7 @@ def read_event(path: str, content: bytes) -> Event | None:
     try:
         if document["v"] > VERSION:
             raise JournalError(f"{path}: written by a newer scoot-ray (version {document['v']}); upgrade to read it")
-        values = [document[key] for key in ("seq", "id", "type", "trial", "attempt", "at", "data")]
-        return Event(*values, torn=document.get("torn", 0))
+        needed = {key: document[key] for key in ("seq", "id", "type", "trial", "attempt", "at", "data")}
+        return Event(**needed, torn=document.get("torn", 0))
     except (ValueError, KeyError, TypeError) as error:
         raise JournalError(f"{path}: not an event of this journal ({error!r})") from error
