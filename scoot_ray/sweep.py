@@ -142,5 +142,7 @@ def _run(resolved: Resolved) -> Mapping[str, Any] | Broken:
     name = resolved.study.name
     try:
         return run_inline(resolved, folder_of(resolved.study.output, name))
-    except (JournalError, PlaceError, OSError) as error:
+    except OSError as error:
+        return Broken(name, f"{resolved.study.output}: {error.strerror or error}".splitlines()[0])
+    except (JournalError, PlaceError) as error:
         return Broken(name, next(iter(str(error).splitlines()), type(error).__name__))
