@@ -13,13 +13,17 @@ from scoot_ray.finalists import Contestant, Key, contestants, key
 from scoot_ray.log import Log
 from scoot_ray.looks import looks
 from scoot_ray.search import Failed, Origin, Problem, Trial
-from scoot_ray.standing import promised_metrics, slos_open
+from scoot_ray.standing import promised_metrics, slos_open, standings
 from scoot_ray.study import Confirmation
-from scoot_ray.verdict import INDIFFERENT, Change, Verdict, verdict
+from scoot_ray.verdict import INDIFFERENT, Change, Verdict, to_use, verdict
+
+_PROOF = frozenset({Origin.CONFIRMATION, Origin.SOAK})
 
 
 def next_trials(problem: Problem, settings: Confirmation, log: Log, count: int) -> tuple[Trial, ...]:
     """At most ``count`` confirmation trials not yet submitted; none while a look waits for its runs, or at the end.
+
+    At last comes the soak of the winner, where the study wants one, and of the next one where that is not survived.
 
     Contestants are interleaved, in another order in every round, so that drift of the machine favours none.
     """
@@ -37,7 +41,7 @@ def next_trials(problem: Problem, settings: Confirmation, log: Log, count: int) 
         if any(trial.origin is Origin.CONFIRMATION for trial in log.open):
             return ()
         done, line_up = look.orders, undecided(problem, settings, _up_to(log, look.orders))
-    return ()
+    return _soak(problem, settings, log)
 
 
 def undecided(problem: Problem, settings: Confirmation, log: Log) -> tuple[Contestant, ...]:
@@ -48,13 +52,24 @@ def undecided(problem: Problem, settings: Confirmation, log: Log) -> tuple[Conte
     return tuple(one.contestant for one in (found.reference, found.winner, *found.rivals))
 
 
+def _soak(problem: Problem, settings: Confirmation, log: Log) -> tuple[Trial, ...]:
+    """The soak of what is to be recommended; none while one runs, after it, or for what runs today."""
+    if settings.soak is None or any(trial.origin in _PROOF for trial in log.open):
+        return ()
+    winner = to_use(verdict(problem, settings, log), standings(problem, settings, log))
+    if winner is None or winner.contestant.role != "finalist" or winner.soak is not None:
+        return ()
+    return (Trial(log.next_id, winner.contestant.config, Origin.SOAK),)
+
+
 def starts(problem: Problem, settings: Confirmation) -> int:
     """The most engine starts that confirmation can take."""
     if settings.finalists == 0:
         return 0
     everyone = settings.finalists + 1 + (problem.baseline is not None)
     further = settings.most_orders - settings.arrival_orders
-    return everyone * settings.arrival_orders + (settings.finalists + 1) * further
+    soaks = settings.finalists if settings.soak is not None else 0
+    return everyone * settings.arrival_orders + (settings.finalists + 1) * further + soaks
 
 
 def _decided(problem: Problem, found: Verdict) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from scoot_ray import __version__
 from scoot_ray.history import traffic_of
+from scoot_ray.recall import to_remember
 from scoot_ray.resolve import Resolved
 
 
@@ -24,4 +25,5 @@ def environment_of(resolved: Resolved) -> dict[str, Any]:
         "traffic": asdict(traffic_of(resolved.study, resolved.trace.requests)),
         "engine_version": resolved.engine_version,
         "engine_python": resolved.study.engine.python,
+        **to_remember(resolved),
     }

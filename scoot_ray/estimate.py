@@ -31,12 +31,14 @@ def estimate(study: Study, confirmation_starts: int) -> Estimate:
     """Rough: a start is taken to last 45 s without GPUs and 120 s with; in virtual time nothing does."""
     if study.engine.in_virtual_time:
         starts = study.budget.observations + confirmation_starts
-        return Estimate(starts, starts * SIMULATED_S / study.parallelism + _SESSION_S, 0.0)
+        return Estimate(starts, starts * SIMULATED_S / study.parallelism.asked + _SESSION_S, 0.0)
     search_s = study.budget.observations * evaluation_s(study)
-    busy_s = search_s + confirmation_starts * evaluation_s(study)
+    soak = study.confirmation.soak
+    soaks_s = study.confirmation.finalists * (soak.duration_s - study.workload.duration_s) if soak is not None else 0.0
+    busy_s = search_s + confirmation_starts * evaluation_s(study) + max(0.0, soaks_s)
     return Estimate(
         study.budget.observations + confirmation_starts,
-        busy_s / study.parallelism,
+        busy_s / study.parallelism.asked,
         busy_s * study.gpus / 3600,
     )
 

@@ -34,7 +34,6 @@ from scoot_ray.study import Study, StudyError, read_study
 
 _MOST = 0.9  # even the same service may have changed since
 _OTHER = 0.7  # factor of another model, of other hardware, of a workload nobody can compare
-_ENVIRONMENT = "environment.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def _read_past(study: Study, traffic: Traffic, path: str, where: Path) -> Past:
         other, log = read_study(folder.study), Journal(folder.journal).replay()
     except (JournalError, PlaceError, OSError) as error:
         raise StudyError(f"{where}: warm_start: {error}") from error
-    version = other.engine.version or _noted(folder).get("engine_version")
+    version = other.engine.version or folder.environment.get("engine_version")
     observations = tuple(_with_fixed_flags(other, seen, version) for seen in (*log.searched, *log.confirmed))
     likeness = similarity(study, traffic, other, _traffic_there(other, folder))
     return Past(other.name, observations, likeness, _same_engine(study, other))
@@ -125,14 +124,9 @@ def _with_fixed_flags(study: Study, seen: Observation, version: str | None) -> O
     return replace(seen, trial=replace(seen.trial, config=config))
 
 
-def _noted(folder: RunFolder) -> dict[str, Any]:
-    """What the run wrote of its environment; nothing where it has not begun."""
-    return folder.read_json(_ENVIRONMENT) or {}
-
-
 def _traffic_there(study: Study, folder: RunFolder) -> Traffic | None:
     """As the run noted it, or else from its trace; None where that is not here."""
-    if figures := _noted(folder).get("traffic"):
+    if figures := folder.environment.get("traffic"):
         return Traffic(**figures)
     try:
         trace = read_trace(study.workload.trace)

@@ -21,7 +21,7 @@ MARGIN = 0.25
 FASTER = 1.5
 """A growing queue is taken to be served at most so many times as fast as it ever was."""
 
-_TO_THE_END = frozenset({Origin.DEFAULT, Origin.BASELINE, Origin.CONFIRMATION})
+_TO_THE_END = frozenset({Origin.DEFAULT, Origin.BASELINE, Origin.CONFIRMATION, Origin.SOAK})
 _UNKNOWN = (-math.inf, math.inf)
 ToBeat = Sequence[Sequence[float]]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from scoot_ray.search.trial import Failed, Measured, Observation, Origin, Trial
 
-_NOT_SEARCHED = frozenset({Origin.CONFIRMATION, Origin.PROBE})
+_NOT_SEARCHED = frozenset({Origin.CONFIRMATION, Origin.PROBE, Origin.SOAK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Log:
 
     @property
     def open_search(self) -> tuple[Trial, ...]:
-        """Open trials of the search, confirmation and probes left out."""
+        """Open trials of the search; confirmation, probes and soaks left out."""
         return tuple(trial for trial in self.open if trial.origin not in _NOT_SEARCHED)
 
     @property
@@ -74,6 +75,14 @@ class Log:
     def held_s(self) -> float:
         """Seconds that all evaluations together have held their resources."""
         return self.lost_s + sum(seen.held_s for seen in self.observations)
+
+    @property
+    def held_phases_s(self) -> Mapping[str, float]:
+        """The same by phase; ``lost_s`` is what came to nothing: failures of ours, and what was tried once more."""
+        total: Counter[str] = Counter()
+        for seen in self.observations:
+            total.update({phase: seconds for phase, seconds in seen.timings.items() if phase != "queue_s"})
+        return {**total, "lost_s": self.lost_s}
 
     @property
     def default(self) -> Measured | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -78,8 +78,13 @@ def constants_of(study: Study, names: Collection[str]) -> dict[str, Value]:
 
 def goodput_limits(problem: Problem) -> tuple[Limit, ...]:
     """What a request must meet to count in request_goodput: the limits of the SLOs on its latencies."""
+    return limits_of(problem.slos)
+
+
+def limits_of(slos: Iterable[SLO]) -> tuple[Limit, ...]:
+    """The same of the SLOs alone."""
     limits: dict[str, float] = {}
-    for slo in problem.slos:
+    for slo in slos:
         latency = slo.metric.removesuffix("_ms").rpartition("_")[2]
         if latency in LIMITED and slo.is_ceiling:
             limits[latency] = min(slo.limit, limits.get(latency, slo.limit))

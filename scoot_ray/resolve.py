@@ -54,6 +54,11 @@ class Resolved:
     engine_version: str | None = None
     checked: Checked | None = None
 
+    @property
+    def requests(self) -> int:
+        """How many requests the study's trace has."""
+        return len(self.trace.requests)
+
 
 def resolve(study: Study, where: Path) -> Resolved:
     """Check a study against the world; ``where`` is its file.

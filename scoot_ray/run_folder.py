@@ -49,6 +49,10 @@ class RunFolder:
         """Whether a study was started here."""
         return self.storage.read(STUDY) is not None
 
+    def named(self, name: str) -> str:
+        """How a user names one of its files."""
+        return str(self.storage.within(name))
+
     @property
     def study(self) -> Path:
         """The study as resolved, as a file; where the run is not on disk a copy, as long as this object lives."""
@@ -76,6 +80,11 @@ class RunFolder:
     def trial(self, trial_id: int) -> Storage:
         """The files of one trial."""
         return self.storage.within(_trial(trial_id))
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the run's last driver noted of study and machine; empty before there was one."""
+        return self.read_json("environment.json") or {}
 
     @property
     def circumstances(self) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from scoot_ray.simulator.hardware import find_accelerator
 from scoot_ray.simulator.models import find_model
 from scoot_ray.simulator.service import Load, Replayed, Service, replay
 from scoot_ray.simulator.settings import NEWEST
+from scoot_ray.soak import PREEMPTIONS, drift, soak_load
 from scoot_ray.study import MAX_RATE, Study
 
 WHERE = "simulated"
@@ -132,7 +133,8 @@ class _Run:
         self.notes["engine_version"] = f"{booted.version} (simulated)"
         self.notes["max_model_len"], self.notes["replicas"] = booted.settings.max_model_len, count
         try:
-            runs = [self._load(booted, count, order) for order in self.trial.orders]
+            measure = self._soak if self.trial.origin is Origin.SOAK else self._load
+            runs = [measure(booted, count, order) for order in self.trial.orders]
         except EngineDied as died:
             self.log += died.log
             return self._diagnosed(None if booted.version == "0.4.2" else 0, "load")
@@ -168,24 +170,42 @@ class _Run:
         found = {**metrics, **self._max_rate(booted, count, order, replayed, metrics)}
         return with_per_gpu(found, self.study.gpus)
 
+    def _soak(self, booted: Booted, count: int, order: int) -> Metrics:
+        """The longest requests, for long. Simulated memory does not leak."""
+        requests, arrivals, duration_s = soak_load(self.study, self._fitting(booted))
+        timetable = schedule(arrivals, requests, duration_s=duration_s, seed=self.study.seed, order=order)
+        load = Load(requests, timetable, self.study.workload.request_timeout_s)
+        replayed, metrics = self._offered(booted, count, load, order)
+        self.notes[f"order {order}"] = _notes(replayed)
+        return {**metrics, **drift(replayed.records), PREEMPTIONS: float(replayed.preemptions)}
+
+    def _fitting(self, booted: Booted) -> tuple[Request, ...]:
+        chosen = selection.fit(self.requests, booted.settings.max_model_len, self.study.workload.too_long)
+        self.notes["dropped"], self.notes["clipped"] = chosen.dropped, chosen.clipped
+        return chosen.requests
+
+    def _offered(
+        self, booted: Booted, count: int, load: Load, order: int, hooks: Hooks = NO_HOOKS
+    ) -> tuple[Replayed, Metrics]:
+        replayed = replay(booted, count, load, self.service.noise, (self.study.seed, self.trial.id, order), hooks)
+        self.timings["load_s"] = self.timings.get("load_s", 0.0) + replayed.virtual_s
+        return replayed, metrics_of(replayed.records, offered_s=load.schedule.span_s, goodput=self.goodput)
+
     def _replay(
         self, booted: Booted, count: int, order: int, rate: float | None, hooks: Hooks = NO_HOOKS
     ) -> tuple[Replayed, Metrics]:
         workload = self.study.workload
-        chosen = selection.fit(self.requests, booted.settings.max_model_len, workload.too_long)
-        self.notes["dropped"], self.notes["clipped"] = chosen.dropped, chosen.clipped
+        requests = self._fitting(booted)
         arrivals = workload.arrivals
         timetable = schedule(
             Arrivals(arrivals.process, rate, arrivals.burstiness, arrivals.time_scale, arrivals.end_rate),
-            chosen.requests,
+            requests,
             duration_s=workload.duration_s,
             seed=self.study.seed,
             order=order,
         )
-        load = Load(chosen.requests, timetable, workload.request_timeout_s, workload.sessions, workload.think_s)
-        replayed = replay(booted, count, load, self.service.noise, (self.study.seed, self.trial.id, order), hooks)
-        self.timings["load_s"] = self.timings.get("load_s", 0.0) + replayed.virtual_s
-        return replayed, metrics_of(replayed.records, offered_s=timetable.span_s, goodput=self.goodput)
+        load = Load(requests, timetable, workload.request_timeout_s, workload.sessions, workload.think_s)
+        return self._offered(booted, count, load, order, hooks)
 
     def _max_rate(
         self, booted: Booted, count: int, order: int, replayed: Replayed, metrics: Metrics

@@ -12,6 +12,7 @@ from scoot_ray.finalists import Contestant, Key, contestants, key
 from scoot_ray.inference import CONFIDENCE, ByOrder, mean, prediction_bound
 from scoot_ray.log import Log
 from scoot_ray.search import Measured, Observation, Problem
+from scoot_ray.soak import Soaked, soaked
 from scoot_ray.study import Confirmation
 
 
@@ -41,7 +42,7 @@ class Standing:
     """What the confirmation found of one contestant.
 
     ``meets_slos`` judges what is promised, not the mean; without a bound nothing is. ``failure`` says why the
-    contestant is out, if it is. ``nodes`` are where it was measured.
+    contestant is out, if it is. ``nodes`` are where it was measured, ``soak`` what came of its soak, if it had one.
     """
 
     contestant: Contestant
@@ -49,6 +50,7 @@ class Standing:
     meets_slos: bool
     failure: str | None = None
     nodes: tuple[str, ...] = ()
+    soak: Soaked | None = None
 
 
 def standings(problem: Problem, settings: Confirmation, log: Log) -> tuple[Standing, ...]:
@@ -59,7 +61,11 @@ def standings(problem: Problem, settings: Confirmation, log: Log) -> tuple[Stand
     for observation in log.confirmed:
         if (name := key(observation.trial.config)) in seen:
             seen[name].append(observation)
-    return tuple(_standing(problem, one, seen[key(one.config)], finalists) for one in everyone)
+    soaks = [soaked(settings.soak, problem.max_error_rate, log, one.config) for one in everyone]
+    return tuple(
+        _standing(problem, one, seen[key(one.config)], finalists, soak)
+        for one, soak in zip(everyone, soaks, strict=True)
+    )
 
 
 def survivors(found: Iterable[Standing]) -> tuple[Standing, ...]:
@@ -87,7 +93,9 @@ def slos_open(problem: Problem, standing: Standing) -> bool:
     return not standing.meets_slos and problem.meets_slos(means)
 
 
-def _standing(problem: Problem, contestant: Contestant, seen: Sequence[Observation], finalists: int) -> Standing:
+def _standing(
+    problem: Problem, contestant: Contestant, seen: Sequence[Observation], finalists: int, soak: Soaked | None
+) -> Standing:
     runs: dict[int, Mapping[str, float]] = {}
     for observation in seen:
         if isinstance(observation.outcome, Measured):
@@ -101,7 +109,8 @@ def _standing(problem: Problem, contestant: Contestant, seen: Sequence[Observati
     }
     meets = problem.meets_slos(bounds(promises))
     nodes = tuple(dict.fromkeys(observation.where for observation in seen if observation.where))
-    return Standing(contestant, promises, meets, _failure(problem, contestant, seen, runs), nodes)
+    failure = _failure(problem, contestant, seen, runs) or (soak.line if soak is not None and soak.failure else None)
+    return Standing(contestant, promises, meets, failure, nodes, soak)
 
 
 def _promise(metric: str, worse: int, values: ByOrder, compared: int) -> Promise:

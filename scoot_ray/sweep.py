@@ -40,7 +40,7 @@ class InlinePool:
     @property
     def free_slots(self) -> int:
         """How many trials may be submitted now."""
-        return self._simulation.study.parallelism - len(self._waiting)
+        return self._simulation.study.parallelism.max - len(self._waiting)
 
     @property
     def pending(self) -> Collection[int]:

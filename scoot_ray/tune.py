@@ -70,6 +70,18 @@ class Watcher(Protocol):
         """Called about once a second."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Several as one."""
+
+    each: Sequence[Watcher]
+
+    def update(self, log: Log) -> None:
+        """Tell all of them."""
+        for watcher in self.each:
+            watcher.update(log)
+
+
 def tune(
     study: Study, log: Log, optimizer: Optimizer, evaluator: Evaluator, journal: Journal, stop: Stop, watcher: Watcher
 ) -> Log:
@@ -82,7 +94,7 @@ def tune(
             for trial in _next_trials(study, log, optimizer, free, stop):
                 log = journal.submitted(log, trial)
                 evaluator.submit(trial)
-            if free and not log.open and not stop.requested(log):
+            if not log.open and (free or _complete(study, log, optimizer)) and not stop.requested(log):
                 break
             for done in evaluator.wait(timeout_s=1.0):
                 log = journal.observed(log, done)
@@ -108,6 +120,11 @@ def _next_trials(study: Study, log: Log, optimizer: Optimizer, free: int, stop: 
     if free and not log.open_search:
         return optimizer.confirm(log, free)
     return ()
+
+
+def _complete(study: Study, log: Log, optimizer: Optimizer) -> bool:
+    """Whether nothing is left to do: seen without a slot, for which a study might otherwise wait until the night."""
+    return study.budget.left(log, study.gpus) == 0 and not optimizer.confirm(log, 1)
 
 
 @dataclass(frozen=True, slots=True)

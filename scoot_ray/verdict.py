@@ -60,9 +60,11 @@ def verdict(problem: Problem, settings: Confirmation, log: Log) -> Verdict | Non
     """The best finalist against what runs today: the baseline if there is one, else the default.
 
     Intervals allow for the looks (``scoot_ray.looks``), and for as many comparisons as finalists and metrics make
-    (Bonferroni). None while the confirmation cannot say: no finalist survived, or there is nothing to compare with.
+    (Bonferroni); a finalist that did not survive its soak has been compared, too. None while the confirmation cannot
+    say: no finalist survived, or there is nothing to compare with.
     """
-    sound = survivors(standings(problem, settings, log))
+    found = standings(problem, settings, log)
+    sound = survivors(found)
     finalists = [standing for standing in sound if standing.contestant.role == "finalist"]
     today = [one for role in ("baseline", "default") for one in sound if one.contestant.role == role]
     if not finalists or not today:
@@ -71,13 +73,22 @@ def verdict(problem: Problem, settings: Confirmation, log: Log) -> Verdict | Non
     winner = max(finalists, key=lambda one: (one.meets_slos, gain(problem.objectives, one, reference)))
     signs = promised_metrics(problem)
     orders = max(order for promise in reference.promises.values() for order in promise.orders)
-    error = error_at(settings, orders) / (len(finalists) * len(signs))
+    compared = len(finalists) + sum(one.soak is not None and one.failure is not None for one in found)
+    error = error_at(settings, orders) / (compared * len(signs))
     changes = {metric: _change(metric, worse, winner, reference, error) for metric, worse in signs.items()}
     wanted = tuple(changes[objective.metric] for objective in problem.objectives)
     kind = _kind(problem, changes, winner, reference)
     wins = kind == "better" or (kind == "trade" and gain(problem.objectives, winner, reference) > 0)
     rivals = tuple(one for one in finalists if one is not winner and _may_win(problem, one, winner, reference))
     return Verdict(winner, reference, wanted, kind, winner if wins else reference, rivals)
+
+
+def to_use(decided: Verdict | None, found: Sequence[Standing]) -> Standing | None:
+    """Whose configuration to recommend: the verdict's choice; without a verdict the first that was measured again."""
+    if decided is not None:
+        return decided.chosen
+    sound = survivors(found) if any(standing.promises for standing in found) else ()
+    return sound[0] if sound else None
 
 
 def gain(objectives: Sequence[Objective], standing: Standing, reference: Standing) -> float:

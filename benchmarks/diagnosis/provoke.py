@@ -29,8 +29,9 @@ from threading import Thread
 import psutil
 
 DEADLINE_S = 300.0
-GRACE_S = 30.0
+GRACE_S = 90.0  # a server that was told to stop waits for its clients, which give up after 60 s
 CGROUP = Path("/sys/fs/cgroup/memory/scoot-ray-provoke")
+PIDS = Path("/sys/fs/cgroup/pids/scoot-ray-provoke")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,11 @@ def lock(name: str) -> Callable[[Path], object]:
 TINY = "unshare -m sh -c 'mkdir -p {folder}/tiny; mount -t tmpfs -o size=64k tmpfs {folder}/tiny; exec \"$@\"' sh"
 NO_SHM = "unshare -m sh -c 'mount -t tmpfs -o size=4k tmpfs /dev/shm; exec \"$@\"' sh"
 NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
+# Root without the right to read what it may not; another user might not even reach the engine's Python.
+POWERLESS = "setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search"
 TINY_CACHE = {"VLLM_CACHE_ROOT": "{folder}/tiny", "TORCHINDUCTOR_CACHE_DIR": "{folder}/tiny/inductor"}
+LOCKED = "sh -c 'mkdir -m 0 {folder}/locked; exec \"$@\"' sh " + POWERLESS
+LOCKED_CACHE = {"VLLM_CACHE_ROOT": "{folder}/locked/cache", "TORCHINDUCTOR_CACHE_DIR": "{folder}/locked/inductor"}
 HUB = {"HF_HUB_OFFLINE": "0"}
 LOADING = "Initializing a V1 LLM engine"
 
@@ -201,9 +206,7 @@ CASES: tuple[Case, ...] = (
     Case("pipeline_parallel", "--pipeline-parallel-size 16"),
     Case("quantization", "--quantization awq"),
     Case("dtype", "--dtype float8"),
-    Case("kv_cache_dtype", "--kv-cache-dtype nvfp4"),
     Case("speculative", '--speculative-config {{"method":"eagle","num_speculative_tokens":2}}'),
-    Case("attention_backend", "--attention-backend FLASH_ATTN"),
     Case("load_format", "--load-format tensorizer"),
     Case("port_taken", around=listening),
     Case("port_forbidden", "--port 80", prefix=NOBODY, env={"HOME": "/tmp"}),
@@ -220,20 +223,18 @@ CASES: tuple[Case, ...] = (
     Case("tokenizer_broken", spoil=write("tokenizer.json", "{}")),
     Case("unknown_architecture", spoil=edit(architectures=["SomethingForCausalLM"])),
     Case("weights_of_another_shape", spoil=edit(hidden_size=384)),
-    Case("weights_unreadable", prefix=NOBODY, env={"HOME": "/tmp"}, spoil=lock("model.safetensors")),
-    Case("cache_folder_forbidden", prefix=NOBODY, env={"HOME": "/root", "VLLM_CACHE_ROOT": "/root/cache"}),
+    Case("weights_unreadable", prefix=POWERLESS, spoil=lock("model.safetensors")),
+    Case("cache_folder_forbidden", "--no-enforce-eager", LOCKED_CACHE, LOCKED),
     Case("disk_full_cache", "--no-enforce-eager", TINY_CACHE, TINY),
-    Case("disk_full_tmp", env={**TINY_CACHE, "TMPDIR": "{folder}/tiny", "HOME": "{folder}/tiny"}, prefix=TINY),
     Case("shm_small", prefix=NO_SHM),
     Case("address_space", prefix="prlimit --as=3500000000"),
     Case("address_space_tiny", prefix="prlimit --as=1200000000"),
     Case("open_files", prefix="prlimit --nofile=40"),
-    Case("processes", prefix="prlimit --nproc=6 " + NOBODY, env={"HOME": "/tmp"}),
+    Case("processes", prefix="sh -c 'echo $$ > {pids}/cgroup.procs; exec \"$@\"' sh"),
     Case("cgroup_memory", prefix="sh -c 'echo $$ > {cgroup}/cgroup.procs; exec \"$@\"' sh"),
     Case("no_torch", env={"PYTHONPATH": "{folder}/shadow"}),
     Case("no_engine", program="-m vllm_that_is_not_there"),
     Case("bad_environment", env={"VLLM_LOGGING_LEVEL": "LOUD"}),
-    Case("ready_timeout", env={"VLLM_ENGINE_READY_TIMEOUT_S": "1"}),
     Case("killed_loading", act=kill(LOADING, signal.SIGKILL)),
     Case("core_killed_loading", act=kill(LOADING, signal.SIGKILL, child=True)),
     Case("killed_under_load", act=kill("load", signal.SIGKILL)),
@@ -246,12 +247,12 @@ CASES: tuple[Case, ...] = (
 
 def command(case: Case, lab: Lab) -> list[str]:
     """The case's command line."""
-    named = {"folder": lab.folder, "cgroup": CGROUP}
+    named = {"folder": lab.folder, "cgroup": CGROUP, "pids": PIDS}
     model = case.model or str(lab.model)
     own = f"--model {model} --host 127.0.0.1 --port {lab.port} --enforce-eager --max-model-len 1024"
     given = case.args.format(**named)
     line = f"{case.prefix.format(**named)} {lab.python} {case.program} {own}"
-    return ["nice", "-n", "15", *shlex.split(line), *given.split()]
+    return ["nice", "-n", "5", *shlex.split(line), *given.split()]
 
 
 def environment(case: Case, lab: Lab) -> dict[str, str]:
@@ -276,6 +277,9 @@ def provoke(case: Case, lab: Lab) -> int | None:
     if case.name == "cgroup_memory":
         CGROUP.mkdir(exist_ok=True)
         (CGROUP / "memory.limit_in_bytes").write_text("1200000000")
+    if case.name == "processes":
+        PIDS.mkdir(exist_ok=True)
+        (PIDS / "pids.max").write_text("12")
     with ExitStack() as stack:
         if case.around:
             stack.enter_context(case.around(lab))  # type: ignore[arg-type]  # the one there is, is a context manager
@@ -290,7 +294,7 @@ def provoke(case: Case, lab: Lab) -> int | None:
                 case.act(lab, process)
                 return started.wait(GRACE_S)
             wait(process, lambda: started.poll() is not None or healthy(lab))
-            return started.poll()
+            return started.poll() if healthy(lab) else started.wait(GRACE_S)  # its threads may outlive it for a moment
         except (subprocess.TimeoutExpired, StopIteration, psutil.NoSuchProcess):
             return started.poll()
         finally:
@@ -355,8 +359,9 @@ def main() -> None:
         (asked.out / f"{case.name}.code").write_text(f"{code}\n")
         shutil.rmtree(folder, ignore_errors=True)
         print(f"{case.name:32} exit {code}  {time.monotonic() - began_s:.0f} s", flush=True)
-    if CGROUP.is_dir():
-        CGROUP.rmdir()
+    for group in (CGROUP, PIDS):
+        if group.is_dir():
+            group.rmdir()
 
 
 if __name__ == "__main__":

@@ -88,6 +88,8 @@ SERVICES: tuple[Scenario, ...] = (
     Scenario("rec-70b-4h100", "dev", "rec", 35, "throughput", _70B, "H100", 4, 4, _NEW),
     Scenario("bot-7b-2a10", "dev", "bot", 8, "throughput", _7B, "A10", 2, 1, _OLD, ("tpot:mean<70ms",)),
     Scenario("bot-13b-2a10-slo", "dev", "bot", 2.5, "interactive", _13B, "A10", 2, 2, _OLD, ("ttft:p95<1s",)),
+    Scenario("bot-13b-4a10", "dev", "bot", 4, "interactive", _13B, "A10", 4, 2, _OLD, noise=0.03),
+    Scenario("sql-7b-4a10", "dev", "sql", 6, "interactive", _7B, "A10", 4, 4, _OLD),
     Scenario("bot-7b-4a10", "judge", "bot", 7, "interactive", _7B, "A10", 4, 1, _OLD, noise=0.03),
     Scenario("sql-13b-2a10", "judge", "sql", 2, "interactive", _13B, "A10", 2, 2, _OLD),
     Scenario("sql-13b-2l40s", "judge", "sql", 8, "interactive", _13B, "L40S", 2, 2, _NEW),

@@ -23,15 +23,17 @@ ABLATION: Mapping[str, Settings] = {
     "scoot/covering": replace(SCOOT, design="covering"),
     "scoot/plain": replace(SCOOT, modelling=Modelling(one_objective="power", two_objectives="plain")),
     "scoot/log": replace(SCOOT, modelling=Modelling(one_objective="log")),
-    "scoot/matern": replace(SCOOT, modelling=Modelling(kernel="matern")),
+    "scoot/matern": replace(SCOOT, turns=("matern",)),
+    "scoot/additive": replace(SCOOT, turns=("additive",)),
     "scoot/trusting": replace(SCOOT, modelling=Modelling(noisy=False)),
     "scoot/ensemble": replace(SCOOT, batch="ensemble"),
     "scoot/unweighted": replace(SCOOT, weighted=False),
     "scoot/blind": replace(SCOOT, expectant=False),
     "scoot/no-slos": replace(SCOOT, modelling=Modelling(slos=False)),
 }
-"""The mechanism each name speaks of is dropped. ``plain`` has the paper's targets, ``log`` no ranks, ``matern`` the
-paper's kernel, ``trusting`` believes what was measured, ``blind`` sees nothing in flight."""
+"""The mechanism each name speaks of is dropped. ``plain`` has the paper's targets, ``log`` no ranks, ``matern`` and
+``additive`` have one kernel instead of both by turns, ``trusting`` believes what was measured, ``blind`` sees nothing
+in flight."""
 
 
 def base(tuner: str) -> str:

@@ -19,10 +19,12 @@ from scoot_ray.cli.export import export
 from scoot_ray.cli.init import init
 from scoot_ray.cli.load import replay
 from scoot_ray.cli.report import report
+from scoot_ray.cli.reproduce import reproduce
 from scoot_ray.cli.space import space
 from scoot_ray.cli.studies import resume, status, tune, validate
 from scoot_ray.cli.sweep import sweep
 from scoot_ray.cli.trace import trace
+from scoot_ray.cli.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -44,6 +46,8 @@ for _command in (
     choose,
     export,
     compare,
+    reproduce,
+    verify,
     sweep,
     calibrate,
     replay,

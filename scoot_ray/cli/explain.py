@@ -8,7 +8,7 @@ import sys
 import click
 
 from scoot_ray.cli.console import console
-from scoot_ray.cli.studies import readable, resolve_or_refuse, run_folder
+from scoot_ray.cli.studies import readable, recall_or_refuse, run_folder
 
 
 @click.command()
@@ -20,7 +20,7 @@ def explain(run: str, as_json: bool) -> None:
     from scoot_ray.results.explained import explain_document, print_explanation  # noqa: PLC0415 - the same
 
     folder = run_folder(run)
-    resolved = resolve_or_refuse(folder)
+    resolved = recall_or_refuse(folder)
     with readable(folder):
         log = Journal(folder.journal).replay()
     document = explain_document(resolved, log)

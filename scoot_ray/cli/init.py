@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--from-command", "command", help="What serves today: 'vllm serve MODEL --flag …'; - reads it from stdin."
+    "--from-command",
+    "command",
+    help="What serves today: 'vllm serve MODEL --flag …', of SGLang or TensorRT-LLM as well; - reads it from stdin.",
 )
 @click.option("--model", help="Instead of a command: a folder, or a name of the hub.")
 @click.option("--trace", required=True, help="The traffic to tune for; see 'scoot-ray trace'.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), default="study.yaml", show_default=True, help="To write."
 )
-@click.option("--python", help="A Python that has vLLM. [default: the command's, or this one]")
+@click.option("--python", help="A Python that has the engine. [default: the command's, or this one]")
 @click.option("--gpus", type=click.IntRange(0), help="For one evaluation. [default: as many as the command names]")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Requests per second. [default: the trace's]")
 @click.option(

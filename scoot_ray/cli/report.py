@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scoot_ray.cli.console import refuse
-from scoot_ray.cli.studies import readable, resolve_or_refuse, run_folder
+from scoot_ray.cli.studies import readable, recall_or_refuse, run_folder
 
 if TYPE_CHECKING:
     from scoot_ray.results.report import Report
@@ -34,7 +34,7 @@ def report(run: str, output: str | None, form: str, figures: Path | None, no_log
     from scoot_ray.storage import LocalStorage  # noqa: PLC0415 - as above
 
     folder = run_folder(run)
-    resolved = resolve_or_refuse(folder)
+    resolved = recall_or_refuse(folder)
     with readable(folder):
         made = report_of(read_run(folder, resolved), logs=not no_logs)
     text = _text(made, form)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scoot_ray.cli.console import refuse
-from scoot_ray.cli.studies import in_words_of, readable, run_folder
+from scoot_ray.cli.studies import readable, run_folder
 
 if TYPE_CHECKING:
     from scoot_ray.results.reading import Run
+    from scoot_ray.run_folder import RunFolder
 
 
 def read_or_refuse(place: str) -> Run:
-    """The run in a folder, with its result as of now; what is wrong with it ends the command."""
-    from scoot_ray.results.reading import read_run  # noqa: PLC0415 - --help stays quick
-    from scoot_ray.study import StudyError  # noqa: PLC0415 - the same
+    """The run at a path or URI, with its result as of now; what is wrong with it ends the command."""
+    return result_or_refuse(run_folder(place))
 
-    folder = run_folder(place)
-    try:
-        with readable(folder):
-            return read_run(folder)
-    except StudyError as error:
-        refuse(in_words_of(folder, error))
+
+def result_or_refuse(folder: RunFolder) -> Run:
+    """The same for a run that was found already."""
+    from scoot_ray.results.reading import read_run  # noqa: PLC0415 - --help stays quick
+
+    with readable(folder):
+        return read_run(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scoot_ray.engine.gpus import NoAnswer, installed_gpus
 from scoot_ray.load.capacity.decision import Capacity
 from scoot_ray.load.figures.bottleneck import Limits, explain
 from scoot_ray.load.figures.intervals import intervals_of
@@ -51,6 +52,14 @@ def account_of_search(capacity: Capacity) -> dict[str, Any]:
             for probe in capacity.probes
         ],
     }
+
+
+def gpus_here() -> list[str] | None:
+    """The name and driver of each of this node's GPUs; None where nobody says."""
+    try:
+        return [f"{gpu.name}, driver {gpu.driver}" for gpu in installed_gpus()] or None
+    except NoAnswer:
+        return None
 
 
 def _positive(value: object) -> int | None:

@@ -6,17 +6,19 @@ No Ray in here: the worker actor is a shell around ``evaluate``.
 from __future__ import annotations
 
 import json
-import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scoot_ray.cluster.account import account_of_load, account_of_search, limits_of, phases_of
+from scoot_ray.cluster.account import account_of_load, account_of_search, gpus_here, limits_of, phases_of
 from scoot_ray.cluster.cores import client_core
-from scoot_ray.cluster.starting import Start
+from scoot_ray.cluster.loads import MemoryWatch, offered, soak_metrics
+from scoot_ray.cluster.scratch import scratch
+from scoot_ray.cluster.starting import Start, unfreed_mib
 from scoot_ray.cluster.task import Task
 from scoot_ray.engine.diagnose.stall import stalled
 from scoot_ray.engine.flags import merged
@@ -28,7 +30,6 @@ from scoot_ray.engine.ready import StartFailed
 from scoot_ray.engine.server import answers, max_model_len, reset_prefix_cache, server_version
 from scoot_ray.engine.service import COMMANDS_S
 from scoot_ray.hopeless import watch
-from scoot_ray.load.arrivals import Arrivals
 from scoot_ray.load.capacity.decision import Probe, Try, find
 from scoot_ray.load.capacity.probing import EVALUATION_PROBES, evaluation_search, judged, probe_rate
 from scoot_ray.load.client.target import Target
@@ -39,8 +40,8 @@ from scoot_ray.load.hooks import Hooks
 from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.selection import Selection, fit
 from scoot_ray.load.warmup import MAX_WARMUP_S
-from scoot_ray.search import Config, Failed, FailureKind, Measured, Metrics, Observation, Outcome, Trial
-from scoot_ray.serving import dialect_of, kind_of, served_name
+from scoot_ray.search import Config, Failed, FailureKind, Measured, Metrics, Observation, Origin, Outcome, Trial
+from scoot_ray.serving import kind_of, served_name
 from scoot_ray.study import MAX_RATE, Study
 
 STARTS = 3  # another engine's that is waited for, and two of our own where the first may be the cache's fault
@@ -49,10 +50,14 @@ STOP_S = 60.0  # more than a guardian takes to end an engine that resists
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An observation and the files that belong to it: the engine's logs, a record per request, the circumstances."""
+    """An observation and the files that belong to it: the engine's logs, a record per request, the circumstances.
+
+    ``unfreed_mib``: what its GPUs held before, in MiB, where they still hold more; None where they are free again.
+    """
 
     observation: Observation
     files: Mapping[str, bytes]
+    unfreed_mib: tuple[int, ...] | None = None
 
 
 class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours or the configuration's
@@ -63,22 +68,27 @@ class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours
         self.outcome = Failed(kind, detail, ambiguous)
 
 
-def deadline_s(study: Study, orders: int) -> float:
+def deadline_s(study: Study, trial: Trial) -> float:
     """The longest that all phases of an evaluation together may take."""
-    load_s = MAX_WARMUP_S + study.workload.duration_s + study.workload.request_timeout_s + 30.0
-    loads = orders * (EVALUATION_PROBES if study.searches_rate else 1)
+    soak = study.confirmation.soak if trial.origin is Origin.SOAK else None
+    duration_s = study.workload.duration_s if soak is None else soak.duration_s
+    load_s = MAX_WARMUP_S + duration_s + study.workload.request_timeout_s + 30.0
+    loads = len(trial.orders) * (EVALUATION_PROBES if study.searches_rate else 1)
     commands_s = COMMANDS_S if study.engine.stop_command else 0.0
     starts_s = STARTS * (study.engine.start_timeout_s + STOP_S + commands_s)
     return starts_s + loads * load_s + study.workload.request_timeout_s + STOP_S
 
 
-def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: Callable[[str], None]) -> Finished:
+def evaluate(
+    task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: Callable[[str], None], attempt: str | None = None
+) -> Finished:
     """Start the engine with the trial's configuration, replay each arrival order, stop the engine.
 
-    ``enter`` is told each phase. Whatever goes wrong comes back as the observation's outcome.
+    ``enter`` is told each phase; ``attempt`` names the scratch folder. Whatever goes wrong comes back as the
+    observation's outcome.
     """
-    with tempfile.TemporaryDirectory(prefix="scoot-ray-") as scratch:
-        evaluation = _Evaluation(task, trial, Path(scratch), enter)
+    with scratch(attempt or uuid.uuid4().hex) as folder:
+        evaluation = _Evaluation(task, trial, folder, enter)
         try:
             outcome: Outcome = evaluation.run(gpus)
         except _Failure as failure:
@@ -89,7 +99,11 @@ def evaluate(task: Task, trial: Trial, gpus: Sequence[str], where: str, enter: C
             outcome = Failed(FailureKind.REJECTED, str(error))
         except (GuardianError, LoadError, OSError) as error:
             outcome = Failed(FailureKind.INTERNAL, evaluation.masked(str(error)))
-        return Finished(Observation(trial, outcome, where, evaluation.timings), evaluation.files())
+        return Finished(
+            Observation(trial, outcome, where, evaluation.timings),
+            evaluation.files(),
+            unfreed_mib(evaluation.circumstances),
+        )
 
 
 class _Evaluation:
@@ -97,7 +111,7 @@ class _Evaluation:
 
     def __init__(self, task: Task, trial: Trial, scratch: Path, enter: Callable[[str], None]) -> None:
         self._task, self._trial, self._scratch, self._enter = task, trial, scratch, enter
-        self._circumstances: dict[str, object] = {}
+        self.circumstances: dict[str, object] = {}
         self._watch = watch(task.rule, trial)
         self.timings: dict[str, float] = {}
 
@@ -110,53 +124,72 @@ class _Evaluation:
         return merged(self._task.study.engine.args, self._trial.config)
 
     def run(self, gpus: Sequence[str]) -> Outcome:
-        start = Start(self._task, self._trial, self._scratch, self._enter, self._timed, self._circumstances)
+        start = Start(self._task, self._trial, self._scratch, self._enter, self._timed, self.circumstances)
         with client_core() as core, start.engines(gpus, core) as engines:
             self._note(engines)
             core.settle([] if self._task.study.resources.pin else [pid for one in engines for pid in one.pids], pin)
-            runs = [self._measure(engines, order, first=at == 0) for at, order in enumerate(self._trial.orders)]
+            if self._trial.origin is Origin.SOAK:
+                runs = [self._soak(engines)]
+            else:
+                runs = [self._measure(engines, order, first=at == 0) for at, order in enumerate(self._trial.orders)]
         if self._watch is not None and self._watch.lost is not None:
             return self._watch.lost
         return Measured(mean_of(runs), tuple(runs))
 
     def files(self) -> dict[str, bytes]:
         """What is worth keeping, with every secret masked."""
-        self._scratch.joinpath("circumstances.json").write_text(json.dumps(self._circumstances, indent=2) + "\n")
+        self._scratch.joinpath("circumstances.json").write_text(json.dumps(self.circumstances, indent=2) + "\n")
         kept = {
             str(path.relative_to(self._scratch)): path.read_bytes()
             for pattern in ("*.log", "*/*.log", "*.jsonl", "*.json")
             for path in sorted(self._scratch.glob(pattern))
         }
-        return {name: self._masked(content) for name, content in kept.items()}
+        return {name: self._task.masked(content) for name, content in kept.items()}
 
     def _note(self, engines: Sequence[EngineProcess]) -> None:
         """What the engine says of itself."""
         first = engines[0].spec
-        self._circumstances["engine_version"] = server_version(first.base_url, self._kind.version)
+        self.circumstances["engine_version"] = server_version(first.base_url, self._kind.version)
         # TensorRT-LLM does not say: then what it was told counts.
         told = self._flags.get(self._kind.longest)
-        self._circumstances["max_model_len"] = max_model_len(first.base_url, first.api_key) or told
-        self._circumstances["replicas"] = len(engines)
+        self.circumstances["max_model_len"] = max_model_len(first.base_url, first.api_key) or told
+        self.circumstances["replicas"] = len(engines)
+        if self._task.study.resources.gpus:
+            self.circumstances["gpus"] = gpus_here()
 
     def _measure(self, engines: Sequence[EngineProcess], order: int, first: bool) -> Metrics:
         """Replay one arrival order, with no prefix left in the cache from the one before."""
         if not first:
             cleared = [reset_prefix_cache(one.spec.base_url, one.spec.api_key, self._kind.reset) for one in engines]
-            self._circumstances["prefix_cache_cleared"] = all(cleared)
+            self.circumstances["prefix_cache_cleared"] = all(cleared)
         try:
             return self._replay(engines, order)
         except LoadError:
             self._check_alive(engines)  # a server that has just died cannot be asked either
             raise
 
+    def _soak(self, engines: Sequence[EngineProcess]) -> Metrics:
+        """The longest requests, for long; how the engine's memory grows is watched."""
+        (order,) = self._trial.orders
+        load = self._load(order)
+        memory = MemoryWatch(lambda: [pid for one in engines for pid in one.pids], load.duration_s or 0.0)
+        measurement = self._measured(engines, load, memory.beside(self._hooks(engines, "the soak")))
+        _check_any_succeeded(measurement)
+        return {**measurement.metrics, **soak_metrics(measurement, memory)}
+
+    def _measured(self, engines: Sequence[EngineProcess], load: Load, hooks: Hooks) -> Measurement:
+        """One load, noted; nothing that the engine or the client has spoilt comes back."""
+        measurement = run_replay(self._target(engines), load, hooks)
+        self._account(measurement, load.order, len(engines))
+        self._check_alive(engines)
+        _check_sent_in_time(measurement)
+        return measurement
+
     def _replay(self, engines: Sequence[EngineProcess], order: int) -> Metrics:
         hooks = self._hooks(engines, f"order {order}")
         if self._watch is not None:
             hooks = replace(hooks, hopeless=self._watch.hopeless, goodput=self._task.goodput)
-        measurement = run_replay(self._target(engines), self._load(order), hooks)
-        self._account(measurement, order, len(engines))
-        self._check_alive(engines)
-        _check_sent_in_time(measurement)
+        measurement = self._measured(engines, self._load(order), hooks)
         if self._watch is not None and self._watch.lost is not None:
             return {}
         _check_any_succeeded(measurement)
@@ -179,7 +212,7 @@ class _Evaluation:
 
         search = evaluation_search(rate, self._task.study.workload.duration_s)
         capacity = find(search, probe, [judged(measured, rate, slos)])
-        self._circumstances[f"max_rate of order {order}"] = account_of_search(capacity)
+        self.circumstances[f"max_rate of order {order}"] = account_of_search(capacity)
         if capacity.limited_by == "client":
             raise _Failure(FailureKind.CLIENT_LAGGED, capacity.sentence)
         return {} if capacity.rate is None else {MAX_RATE: capacity.rate}
@@ -195,32 +228,16 @@ class _Evaluation:
         )
 
     def _load(self, order: int) -> Load:
-        workload, seed = self._task.study.workload, self._task.study.seed
-        selection = self._selection()
-        arrivals = workload.arrivals
-        return Load(
-            selection.requests,
-            Arrivals(arrivals.process, arrivals.rate, arrivals.burstiness, arrivals.time_scale, arrivals.end_rate),
-            salt=f"order {order}",  # equal prompts for every configuration; the engine is new each time
-            duration_s=workload.duration_s,
-            seed=seed,
-            order=order,
-            warmup=workload.warmup,
-            drain_s=workload.request_timeout_s,
-            goodput=self._task.goodput,
-            sessions=workload.sessions,
-            think_s=workload.think_s,
-            engine=dialect_of(self._task.study),
-        )
+        return offered(self._task, self._trial, self._selection(), order)
 
     def _selection(self) -> Selection:
-        longest = self._circumstances["max_model_len"]
+        longest = self.circumstances["max_model_len"]
         selection = fit(
             self._task.trace.requests,
             longest if isinstance(longest, int) else None,
             self._task.study.workload.too_long,
         )
-        self._circumstances["dropped"], self._circumstances["clipped"] = selection.dropped, selection.clipped
+        self.circumstances["dropped"], self.circumstances["clipped"] = selection.dropped, selection.clipped
         return selection
 
     def _hooks(self, engines: Sequence[EngineProcess], what: str) -> Hooks:
@@ -235,7 +252,7 @@ class _Evaluation:
     def _account(self, measurement: Measurement, order: int, replicas: int) -> None:
         self._add_timings(measurement)
         limits = limits_of(self._kind.in_words_of_vllm(self._flags), replicas)
-        self._circumstances[f"order {order}"] = account_of_load(measurement, limits)
+        self.circumstances[f"order {order}"] = account_of_load(measurement, limits)
         lines = [json.dumps(record_to_json(record)) + "\n" for record in measurement.replay.records]
         self._scratch.joinpath(f"requests-{order}.jsonl").write_text("".join(lines))
 
@@ -258,16 +275,7 @@ class _Evaluation:
 
     def masked(self, text: str) -> str:
         """The text without the value of any secret."""
-        return self._masked(text.encode()).decode()
-
-    def _masked(self, content: bytes) -> bytes:
-        for secret in self._secrets():
-            content = content.replace(secret.encode(), b"***")
-        return content
-
-    def _secrets(self) -> list[str]:
-        named = self._task.study.engine.env
-        return [value for name, value in self._task.env.items() if not isinstance(named.get(name), str) and value]
+        return self._task.masked(text.encode()).decode()
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
+from scoot_ray.cluster.placement import node_shapes, steady
 from scoot_ray.log import Log
 from scoot_ray.optimizer import SearchOptimizer
 from scoot_ray.resolve import Resolved
@@ -17,6 +20,14 @@ from scoot_ray.search import Trial
 
 class OptimizerError(Exception):
     """No suggestion could be had; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """Seconds that suggestions took: the last one, and all of this driver's."""
+
+    last_s: float = 0.0
+    spent_s: float = 0.0
 
 
 class RemoteOptimizer:
@@ -31,11 +42,14 @@ class RemoteOptimizer:
     def __init__(self, resolved: Resolved, cancelled: Callable[[], bool], deadline_s: float = 90.0) -> None:
         self._resolved, self._cancelled, self._deadline_s = resolved, cancelled, deadline_s
         self._name = f"optimizer {resolved.study.name}"
+        self.thinking = Thinking()
         self._actor = self._start()
 
     def _start(self) -> Any:  # an actor handle; Ray makes its methods at run time
-        name = f"{self._name} {uuid.uuid4().hex[:6]}"
-        return ray.remote(SearchOptimizer).options(name=name, num_cpus=0).remote(self._resolved)
+        actor: Any = ray.remote(SearchOptimizer).options(
+            name=f"{self._name} {uuid.uuid4().hex[:6]}", num_cpus=0, label_selector=steady(node_shapes()) or None
+        )
+        return actor.remote(self._resolved)
 
     def suggest(self, log: Log, count: int) -> tuple[Trial, ...]:
         """At most ``count`` new search trials.
@@ -43,7 +57,11 @@ class RemoteOptimizer:
         Raises:
             OptimizerError: three tries failed or took too long.
         """
-        return self._call("suggest", log, count)
+        began_s = time.monotonic()
+        trials = self._call("suggest", log, count)
+        took_s = time.monotonic() - began_s
+        self.thinking = Thinking(took_s, self.thinking.spent_s + took_s)
+        return trials
 
     def confirm(self, log: Log, count: int) -> tuple[Trial, ...]:
         """At most ``count`` new confirmation trials.

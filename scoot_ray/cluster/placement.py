@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,11 @@ from ray.util.placement_group import PlacementGroup, placement_group
 
 from scoot_ray.cluster.session import ClusterError
 from scoot_ray.study import Engine, Resources
+
+ANY_ACCELERATOR = "any"
+_NODE = "ray.io/node-id"  # a label that Ray gives every node
+_ACCELERATOR = "accelerator_type:"
+_MARKET = "ray.io/market-type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +34,56 @@ def bundle(resources: Resources) -> dict[str, float]:
     wanted: dict[str, float] = {"CPU": resources.cpus}
     if resources.gpus:
         wanted["GPU"] = float(resources.gpus)
-    if resources.accelerator:
-        wanted[f"accelerator_type:{resources.accelerator}"] = 0.001
+    if resources.accelerator not in (None, ANY_ACCELERATOR):
+        wanted[f"{_ACCELERATOR}{resources.accelerator}"] = 0.001
     return wanted
 
 
-def reserve(resources: Resources) -> PlacementGroup:
-    """Ask for one bundle on one node; the group may have to wait for it."""
-    labels = [dict(resources.labels)] if resources.labels else None
+def reserve(resources: Resources, nodes: Mapping[str, str]) -> PlacementGroup:
+    """Ask for one bundle on one node; the group may have to wait for it, and while it does the autoscaler sees it.
+
+    ``nodes`` are Ray's label conditions, from ``only`` or ``not_on``; the study's own go before them.
+    """
+    conditions = {**nodes, **resources.labels}
+    labels = [conditions] if conditions else None
     group: PlacementGroup = placement_group([bundle(resources)], strategy="STRICT_PACK", bundle_label_selector=labels)
     return group
+
+
+def only(node: str) -> dict[str, str]:
+    """The condition that a group goes to one node."""
+    return {_NODE: node}
+
+
+def not_on(nodes: Collection[str]) -> dict[str, str]:
+    """The condition that a group goes to none of these nodes."""
+    return {_NODE: f"!in({','.join(sorted(nodes))})"} if nodes else {}
+
+
+def of_one_accelerator(resources: Resources, shapes: Sequence[NodeShape]) -> Resources:
+    """The resources with the one accelerator that the fitting nodes have: figures of two kinds cannot be compared.
+
+    Raises:
+        ClusterError: the nodes have several kinds and the study names none.
+    """
+    if not resources.gpus or resources.accelerator is not None:
+        return resources
+    kinds = sorted({kind for shape in shapes if _fits(resources, shape) for kind in _accelerators(shape)})
+    if len(kinds) > 1:
+        raise ClusterError(
+            f"resources.accelerator: the nodes have {', '.join(kinds)}, whose figures cannot be compared; name one, or "
+            f"write {ANY_ACCELERATOR!r} to mix them all the same"
+        )
+    return resources.model_copy(update={"accelerator": kinds[0]}) if kinds else resources
+
+
+def steady(shapes: Sequence[NodeShape]) -> dict[str, str]:
+    """A label selector that keeps an actor off preemptible nodes, empty where there is nothing else.
+
+    Ray's own label for such nodes is ``ray.io/market-type: spot``; those without it are taken to stay.
+    """
+    elsewhere = any(shape.present and shape.labels.get(_MARKET) != "spot" for shape in shapes)
+    return {_MARKET: "!spot"} if elsewhere else {}
 
 
 def node_shapes() -> tuple[NodeShape, ...]:
@@ -99,5 +144,8 @@ def _fits(resources: Resources, shape: NodeShape) -> bool:
 
 def _offer(shape: NodeShape) -> str:
     shown = {name: shape.resources.get(name, 0.0) for name in ("CPU", "GPU")}
-    kinds = [name.partition(":")[2] for name in shape.resources if name.startswith("accelerator_type:")]
-    return ", ".join([f"{amount:g} {name}" for name, amount in shown.items()] + kinds)
+    return ", ".join([f"{amount:g} {name}" for name, amount in shown.items()] + _accelerators(shape))
+
+
+def _accelerators(shape: NodeShape) -> list[str]:
+    return [name.removeprefix(_ACCELERATOR) for name in shape.resources if name.startswith(_ACCELERATOR)]

@@ -1,62 +1,56 @@
-"""The pool: a fresh placement group and a fresh worker actor for every trial, and the meaning of their deaths."""
+"""The pool: a fresh placement group and a fresh worker actor for every trial, wherever there is room now."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import (
-    ActorDiedError,
-    GetTimeoutError,
-    OutOfMemoryError,
-    RayError,
-    RayTaskError,
-)
-from ray.util.placement_group import PlacementGroup, remove_placement_group
+from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from scoot_ray.cluster.activity import Activity
+from scoot_ray.cluster.capacity import View
+from scoot_ray.cluster.entrance import Entrance
 from scoot_ray.cluster.evaluation import Finished, deadline_s
+from scoot_ray.cluster.nodes import Nodes
 from scoot_ray.cluster.placement import reserve
+from scoot_ray.cluster.running import Running, fault
+from scoot_ray.cluster.salvage import Salvage
 from scoot_ray.cluster.task import Task
+from scoot_ray.cluster.view import Lookout
 from scoot_ray.cluster.worker import Worker
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed, FailureKind, Observation, Trial
+from scoot_ray.study import Resources
 
-
-@dataclass(slots=True)
-class _Evaluation:
-    """A trial under way. The only mutable thing in the pool beside the table of them."""
-
-    trial: Trial
-    group: PlacementGroup
-    worker: Any  # an actor handle; Ray makes its methods at run time
-    result: ray.ObjectRef[Finished]
-    submitted_s: float
-    phase: str = "waiting for resources"
-    phase_since_s: float = field(default_factory=time.monotonic)
-    where: str = ""
-    asked: ray.ObjectRef[tuple[str, str]] | None = None
-    began_s: float | None = None
+_PATIENCE_S = 15.0  # for a slot that was idle and is somebody else's now
 
 
 class RayPool:
-    """An Evaluator whose slots are placement groups. Results are on disk before they are handed on."""
+    """An Evaluator whose slots are placement groups. Results are on disk before they are handed on.
 
-    def __init__(self, task: Task, folder: RunFolder) -> None:
-        self._study, self._folder = task.study, folder
+    What still waits for resources may be taken back: the trial is then not pending, and is submitted again when there
+    is room.
+    """
+
+    def __init__(self, task: Task, resources: Resources, folder: RunFolder, entrance: Entrance) -> None:
+        self._study, self._resources, self._folder, self._entrance = task.study, resources, folder, entrance
         self._task = ray.put(task)
-        self._running: dict[int, _Evaluation] = {}
+        self._running: dict[int, Running] = {}
+        self._unfreed: list[Running] = []  # evaluations that have ended; their slots cannot be used yet
+        self._lookout, self._nodes = Lookout(), Nodes(resources)
+        self._over: str | None = None
+        self._salvage = Salvage(self._task, folder)
 
     @property
     def free_slots(self) -> int:
         """How many trials may be submitted now."""
-        return max(0, self._study.parallelism - len(self._running))
+        if not self._entrance.gate.open:
+            return 0
+        return self._entrance.rules.may_start(len(self._running), self._idle())
 
     @property
     def pending(self) -> Collection[int]:
@@ -66,59 +60,96 @@ class RayPool:
     @property
     def activities(self) -> tuple[Activity, ...]:
         """What each slot is doing."""
-        now_s = time.monotonic()
-        return tuple(
-            Activity(one.trial, one.phase, now_s - one.phase_since_s, one.where)
-            for one in list(self._running.values())  # the display asks from a thread of its own
-        )
+        now_s = time.monotonic()  # the display asks from a thread of its own
+        return tuple(one.activity(now_s) for one in (*list(self._running.values()), *list(self._unfreed)))
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What keeps slots from being used."""
+        reason = self._entrance.gate.reason
+        return (*(() if reason is None else (f"nothing is started: {reason}",)), *self._nodes.notices)
+
+    @property
+    def over(self) -> str | None:
+        """Why nothing will be started ever again; None while something is under way."""
+        return self._over
 
     def submit(self, trial: Trial) -> None:
         """Reserve resources for a trial and start it there as soon as they are had."""
-        group = reserve(self._study.resources)
+        attempt = uuid.uuid4().hex
+        condition = self._nodes.for_trial(trial, self._look())
+        group = reserve(self._resources, condition)
         worker: Any = (
             ray.remote(Worker)
             .options(
-                name=f"{self._study.name} trial {trial.id} {uuid.uuid4().hex[:6]}",
-                num_cpus=self._study.resources.cpus,
-                num_gpus=self._study.resources.gpus,
+                name=f"{self._study.name} trial {trial.id} {attempt[:6]}",
+                num_cpus=self._resources.cpus,
+                num_gpus=self._resources.gpus,
                 max_restarts=0,
                 max_concurrency=2,
                 scheduling_strategy=PlacementGroupSchedulingStrategy(group),
             )
             .remote()
         )
-        result = worker.evaluate.remote(self._task, trial)
-        self._running[trial.id] = _Evaluation(trial, group, worker, result, time.monotonic())
+        result = worker.evaluate.remote(self._task, trial, attempt)
+        self._running[trial.id] = Running(
+            trial, group, worker, result, attempt, bound=bool(condition), submitted_s=time.monotonic()
+        )
 
     def wait(self, timeout_s: float) -> Sequence[Observation]:
         """What has finished, after at most ``timeout_s``."""
-        if not self._running:
-            time.sleep(timeout_s)
-            return []
         results = {one.result: one for one in self._running.values()}
-        ready, _ = ray.wait(list(results), num_returns=1, timeout=timeout_s)
+        if not results:
+            self._over = self._entrance.over
+            time.sleep(timeout_s)
+        ready, _ = ray.wait(list(results), num_returns=1, timeout=timeout_s) if results else ([], [])
         if ready:
             ready, _ = ray.wait(list(results), num_returns=len(results), timeout=0)
+        self._look_around(self._look())
         done = [observation for ref in ready if (observation := self._collect(results[ref])) is not None]
-        self._listen()
+        for one in self._running.values():
+            one.listen()
+        self._salvage.collect()
         return done + self._overdue()
 
     def close(self) -> None:
         """Kill every worker; the guardians end the engines."""
-        for one in list(self._running.values()):
-            with contextlib.suppress(RayError):  # a cluster that has gone holds nothing any more
-                self._release(one)
+        for one in (*self._running.values(), *self._unfreed):
+            one.release()
+        self._running.clear()
+        self._unfreed.clear()
 
-    def _collect(self, one: _Evaluation) -> Observation | None:
+    def _look(self, fresh: bool = False) -> View | None:
+        return self._lookout.look({one.group.id.hex() for one in self._running.values()}, fresh)
+
+    def _idle(self) -> int:
+        """Slots that nobody holds and none of ours is on its way to."""
+        if (view := self._look()) is None:
+            return 0
+        coming = sum(view.node_of(one.group.id.hex()) is None for one in self._running.values())
+        return self._nodes.idle(view) - coming
+
+    def _look_around(self, view: View | None) -> None:
+        """See where groups have gone, what keeps the others, and which slots are free of an engine's memory by now."""
+        if view is not None:
+            for one in self._running.values():
+                one.locate(view)
+                if one.waits:
+                    one.enter(self._nodes.waiting_for(view))
+            self._take_back()
+        for one in list(self._unfreed):
+            if not one.still_unfreed():
+                self._unfreed.remove(one)
+                one.release()
+
+    def _collect(self, one: Running) -> Observation | None:
         """Turn a finished call into an observation; None where the worker may still answer."""
         try:
             finished: Finished = ray.get(one.result, timeout=60)
         except GetTimeoutError:
             return None  # still on its way here from a slow node
         except RayError as error:
-            self._release(one)
-            return Observation(one.trial, Failed(*_fault(error)), one.where, {})
-        self._release(one)
+            return self._lost(one, error)
         queue_s = max(0.0, time.monotonic() - one.submitted_s - sum(finished.observation.timings.values()))
         observation = Observation(
             one.trial,
@@ -126,62 +157,50 @@ class RayPool:
             finished.observation.where,
             {"queue_s": queue_s, **finished.observation.timings},
         )
+        self._ended(one, observation, keep=finished.unfreed_mib is not None)
         self._folder.save(observation, finished.files)
         return observation
 
-    def _listen(self) -> None:
-        """Ask every worker for its phase, at most one question open per worker."""
-        for one in self._running.values():
-            if one.asked is None:
-                one.asked = one.worker.phase.remote()
-                continue
-            ready, _ = ray.wait([one.asked], timeout=0)
-            if ready:
-                _hear(one)
-                one.asked = None
+    def _lost(self, one: Running, error: RayError) -> Observation:
+        """A worker that died; the engine's log may still be on its node."""
+        observation = Observation(one.trial, fault(error, one.leaving), one.where, {})
+        self._ended(one, observation)
+        if one.node is not None:
+            self._salvage.fetch(one.trial.id, one.node, one.scratch)
+        return observation
+
+    def _ended(self, one: Running, observation: Observation, keep: bool = False) -> None:
+        """Learn from an evaluation, and give its slot back or ``keep`` it from others."""
+        if (view := self._look(fresh=True)) is not None:
+            one.locate(view)
+        self._entrance.note(observation)
+        self._nodes.note(one.node, observation, view)
+        self._running.pop(one.trial.id, None)
+        if keep:
+            one.enter("waiting for its GPUs' memory to be free")
+            one.asked = None
+            self._unfreed.append(one)
+        else:
+            one.release()
+
+    def _take_back(self) -> None:
+        """Take back what waits and may not start any more, or waits in vain for a slot that looked idle or best."""
+        shut = not self._entrance.gate.open
+        for one in reversed([one for one in self._running.values() if one.waits]):
+            too_many = len(self._running) > self._entrance.rules.parallelism.asked
+            in_vain = (too_many or one.bound) and time.monotonic() - one.submitted_s > _PATIENCE_S
+            if shut or in_vain:
+                self._running.pop(one.trial.id)
+                self._nodes.taken_back(one.trial)
+                one.release()
 
     def _overdue(self) -> list[Observation]:
         """Give up on workers that have had more time than every phase together may take."""
-        orders = max((len(one.trial.orders) for one in self._running.values()), default=1)
-        limit_s = deadline_s(self._study, orders)
-        late = [
-            one
-            for one in self._running.values()
-            if one.began_s is not None and time.monotonic() - one.began_s > limit_s
-        ]
-        for one in late:
-            self._release(one)
-        detail = f"no answer from the worker within {limit_s:.0f} s"
-        return [Observation(one.trial, Failed(FailureKind.INTERNAL, detail), one.where, {}) for one in late]
-
-    def _release(self, one: _Evaluation) -> None:
-        ray.kill(one.worker, no_restart=True)
-        remove_placement_group(one.group)
-        self._running.pop(one.trial.id, None)
-
-
-def _hear(one: _Evaluation) -> None:
-    assert one.asked is not None  # the caller has asked
-    try:
-        phase, where = ray.get(one.asked, timeout=1)
-    except RayError:
-        return  # the result of the evaluation will say what happened
-    now_s = time.monotonic()
-    if one.began_s is None:
-        one.began_s = now_s
-    if phase != one.phase:
-        one.phase, one.phase_since_s = phase, now_s
-    one.where = where
-
-
-def _fault(error: RayError) -> tuple[FailureKind, str]:
-    """Whose fault a dead worker is: never the configuration's, whose failures come back as values."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    if isinstance(error, RayTaskError):
-        return FailureKind.INTERNAL, line
-    if isinstance(error, OutOfMemoryError):
-        return FailureKind.NODE_LOST, "Ray killed the worker because the node ran out of memory"
-    if isinstance(error, ActorDiedError):
-        kind = FailureKind.PREEMPTED if error.preempted else FailureKind.NODE_LOST
-        return kind, f"the worker died with its node or was killed ({line})"
-    return FailureKind.NODE_LOST, line
+        now_s, observations = time.monotonic(), []
+        for one in tuple(self._running.values()):
+            limit_s = deadline_s(self._study, one.trial)
+            if one.began_s is not None and now_s - one.began_s > limit_s:
+                failed = Failed(FailureKind.INTERNAL, f"no answer from the worker within {limit_s:.0f} s")
+                observations.append(Observation(one.trial, failed, one.where, {}))
+                self._ended(one, observations[-1])
+        return observations

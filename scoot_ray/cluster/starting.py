@@ -26,6 +26,12 @@ from scoot_ray.simulation import server_program
 Timed = Callable[[str], AbstractContextManager[None]]
 
 
+def unfreed_mib(notes: Mapping[str, object]) -> tuple[int, ...] | None:
+    """What the GPUs held before, in MiB, where they still held more when the engine had gone."""
+    held = notes.get("gpu_memory_before_mib")
+    return held if isinstance(held, tuple) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """How one evaluation's engines are started. ``timed`` measures a phase; ``notes`` takes what is worth keeping."""
@@ -152,8 +158,8 @@ class Start:
             silence_s = math.inf if engine.spec.external else self.task.study.engine.silence_timeout_s
             wait_ready(engine, max(0.0, ends_s - monotonic()), self.trial.config, silence_s, generation)
 
-    def _see_free(self, gpus: Sequence[str], before_mib: tuple[int, ...] | None) -> None:
+    def _see_free(self, gpus: Sequence[str], before: tuple[int, ...] | None) -> None:
         self.enter("freeing GPU memory")
         with self.timed("stop_s"):
-            if not wait_freed(gpus, before_mib):
-                self.notes["gpu_memory_freed"] = False
+            if not wait_freed(gpus, before):
+                self.notes.update(gpu_memory_freed=False, gpu_memory_before_mib=before)

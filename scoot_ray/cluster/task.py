@@ -27,3 +27,11 @@ class Task:
     goodput: tuple[Limit, ...] = ()
     rate_slos: tuple[SLO, ...] = ()
     rule: Rule | None = None
+
+    def masked(self, content: bytes) -> bytes:
+        """The content without the value of any secret."""
+        named = self.study.engine.env
+        for name, value in self.env.items():
+            if value and not isinstance(named.get(name), str):
+                content = content.replace(value.encode(), b"***")
+        return content

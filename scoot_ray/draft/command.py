@@ -8,26 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from scoot_ray.draft.programs import HOW, Program, recognised
 from scoot_ray.draft.secrecy import is_secret
 from scoot_ray.engine.flags import FlagError, canonical, parse_command
-from scoot_ray.engine.kinds import VLLM
+from scoot_ray.engine.kinds import Kind
 from scoot_ray.search import Value
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _SHELL = re.compile(r"\$|`|^(?:[|&;<>()]+|\d?>.*|<.*)$|[;&]$")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_MODULES = ("vllm.entrypoints.openai.api_server", "vllm.entrypoints.api_server")
 _NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _FIRST_COUNTS = "served_model_name"
 _TOKEN_FLAG, _TOKEN_VARIABLE = "hf_token", "HF_TOKEN"
 _PLACED = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "VLLM_API_KEY", "VLLM_PORT", "VLLM_HOST_IP")
 """Variables that each evaluation sets for itself."""
-_HOW = "expected 'vllm serve MODEL --flag …' or 'python -m vllm.entrypoints.openai.api_server --model MODEL --flag …'"
 
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """One serving command taken apart.
+    """One serving command taken apart; ``kind`` is the engine's, and flags have the names of its space.
 
     ``taken`` are variables of the engine and the variables to take them from, secrets among them: no value is kept.
     ``gpus`` is how many devices the command names, None where it names none. ``notes`` say what was left out, and why.
@@ -40,6 +39,7 @@ class Today:
     python: str | None = None
     gpus: int | None = None
     notes: tuple[str, ...] = ()
+    kind: str = "vllm"
 
 
 def read_command(command: str) -> Today:
@@ -48,31 +48,40 @@ def read_command(command: str) -> Today:
     Raises:
         FlagError: one line; it is no such command, needs a shell, or names no model. Never with a secret in it.
     """
-    env, rest = _assignments(_split(command))
-    program, rest = _program(rest)
-    model, rest = _model(rest)
-    rest, hidden, said = _without_secrets(rest)
+    env, words = _assignments(_split(command))
+    program, rest = recognised(words)
+    model, rest = _model(rest, program)
+    rest, hidden, said = _without_secrets(rest, program.kind)
     plain, taken, left = _environment(env)
     for word in (*([model] if model else []), *rest, *plain.values()):
         if _SHELL.search(word):
             raise FlagError(f"{word!r} is for a shell, and none is involved; write what it stands for")
     rest, doubled = _single_valued(rest)
-    parsed = parse_command(rest)
-    named = parsed.model if model is None else model
-    if named is None:
-        raise FlagError(f"no model is named: {_HOW}")
-    own = sorted(name for name in parsed.flags if name in VLLM.own)
+    model, flags = _named(program, model, rest)
+    own = sorted(name for name in flags if name in program.kind.own)
     if own:
         left.append(f"{', '.join(own)}: left out; every evaluation sets them for itself")
     return Today(
-        model=named,
-        flags={name: value for name, value in parsed.flags.items() if name not in VLLM.own},
+        model=model,
+        flags={name: value for name, value in flags.items() if name not in program.kind.own},
         env=plain,
         taken={**dict.fromkeys(hidden, _TOKEN_VARIABLE), **taken},
-        python=_python(program),
+        python=_python(words[0], program),
         gpus=_devices(env),
         notes=(*doubled, *said, *left),
+        kind=program.kind.name,
     )
+
+
+def _named(program: Program, model: str | None, words: Sequence[str]) -> tuple[str, dict[str, Value]]:
+    """The model, and the flags by the names that the space has."""
+    parsed = parse_command(words)
+    flags = {name: value for name, value in parsed.flags.items() if name not in program.model}
+    given = [parsed.flags[name] for name in program.model if name in parsed.flags]
+    named = model or parsed.model or (str(given[0]) if given else None)
+    if named is None:
+        raise FlagError(f"no model is named: {HOW}")
+    return named, program.renamed(flags)
 
 
 def _split(command: str) -> list[str]:
@@ -93,21 +102,11 @@ def _assignments(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     return env, []
 
 
-def _program(words: Sequence[str]) -> tuple[str, list[str]]:
-    """What is run, and its arguments."""
-    name = PurePosixPath(words[0]).name if words else ""
-    if name == "vllm" and len(words) > 1 and words[1] == "serve":
-        return words[0], list(words[2:])
-    if name.startswith("python") and len(words) > 2 and words[1] == "-m" and words[2] in _MODULES:
-        return words[0], list(words[3:])
-    raise FlagError(f"this is no command that serves a model with vLLM: {_HOW}")
-
-
-def _model(words: Sequence[str]) -> tuple[str | None, list[str]]:
+def _model(words: Sequence[str], program: Program) -> tuple[str | None, list[str]]:
     """The model where it stands before the flags, or alone after a flag that has its value already."""
     if words and not _is_flag(words[0]):
         return words[0], list(words[1:])
-    named = any(word == "--model" or word.startswith("--model=") for word in words)
+    named = any(canonical(word.partition("=")[0]) in program.model for word in words if _is_flag(word))
     if not named and len(words) > 2 and not any(_is_flag(word) for word in (words[-1], words[-2])):
         return words[-1], list(words[:-1])
     return None, list(words)
@@ -138,7 +137,7 @@ def _grouped(words: Sequence[str]) -> list[tuple[str, list[str]]]:
     return groups
 
 
-def _without_secrets(words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+def _without_secrets(words: Sequence[str], kind: Kind) -> tuple[list[str], list[str], list[str]]:
     """The words without flags that hold a secret, variables to take them from, and what to say of them."""
     kept: list[str] = []
     variables: list[str] = []
@@ -147,8 +146,9 @@ def _without_secrets(words: Sequence[str]) -> tuple[list[str], list[str], list[s
         name, _, inline = flag.partition("=")
         key = canonical(name)
         text = " ".join([inline, *values]).strip()
-        if key in VLLM.own and is_secret(key, text):
-            notes.append(f"{name}: left out; every evaluation makes a key of its own")
+        if key in kind.own and is_secret(key, text):
+            instead = "makes a key of its own" if kind.key_variable else "listens on loopback, without a key"
+            notes.append(f"{name}: left out; every evaluation {instead}")
         elif key == _TOKEN_FLAG:
             variables.append(_TOKEN_VARIABLE)
             notes.append(f"{name}: its value is not written; the study takes it from the variable {_TOKEN_VARIABLE}")
@@ -171,12 +171,12 @@ def _environment(env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]
     return {name: value for name, value in ours.items() if name not in taken}, taken, notes
 
 
-def _python(program: str) -> str | None:
-    """The Python of the command, where it is named by a path: itself, or the one beside ``vllm``."""
-    path = PurePosixPath(program)
-    if "/" not in program:
+def _python(run: str, program: Program) -> str | None:
+    """The Python of the command, where it is named by a path: itself, or the one beside the engine's script."""
+    path = PurePosixPath(run)
+    if "/" not in run:
         return None
-    return str(path.with_name("python")) if path.name == "vllm" else program
+    return str(path.with_name("python")) if path.name == program.script else run
 
 
 def _devices(env: Mapping[str, str]) -> int | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scoot_ray.search import Value
+from scoot_ray.search import Constraint, Value
 from scoot_ray.study import ParameterSpec
-
-_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +46,16 @@ def split(flags: Mapping[str, Value], space: Mapping[str, ParameterSpec]) -> Spl
     )
 
 
-def gpus_needed(flags: Mapping[str, Value]) -> int:
-    """GPUs that the command itself asks for: tensor × pipeline × data parallel."""
+def holding(rules: Sequence[str], parts: Split, gpus: int) -> tuple[str, ...]:
+    """The rules whose names the drafted study knows, and which its default configuration keeps."""
+    values = {**parts.args, **{name: _default(spec) for name, spec in parts.space.items()}, "gpus": gpus}
+    return tuple(rule for rule in rules if (one := Constraint(rule)).names <= values.keys() and one.holds(values))
+
+
+def gpus_needed(flags: Mapping[str, Value], parallel: Sequence[str]) -> int:
+    """GPUs that the command itself asks for: the product of the ``parallel`` sizes."""
     needed = 1
-    for name in _PARALLEL:
+    for name in parallel:
         size = flags.get(name, 1)
         needed *= size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else 1
     return needed
@@ -67,7 +71,8 @@ def _with_default(spec: ParameterSpec, value: Value) -> ParameterSpec | None:
         case "choice" if spec.values is not None and type(value) in {type(one) for one in spec.values}:
             changes = {"default": value, "values": _holding(spec.values, value)}
         case "integer" if isinstance(value, int) and number and (spec.scale == "linear" or value >= 1):
-            changes = {"default": value, **_ends(spec, value)}
+            between = spec.scale == "powers_of_two" and value & (value - 1)
+            changes = {"default": value, **_ends(spec, value), **({"scale": "log"} if between else {})}
         case "float" if number:
             changes = {"default": float(value), **_ends(spec, float(value))}
     return None if changes is None else spec.model_copy(update=changes)

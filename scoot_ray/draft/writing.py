@@ -33,6 +33,8 @@ class Draft:
     refused_note: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     taken: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "vllm"
+    constraints: tuple[str, ...] = ()
     python: str | None = None
     python_note: str = ""
     notes: tuple[str, ...] = ()
@@ -55,6 +57,8 @@ def _head(draft: Draft) -> Iterator[str]:
 
 def _engine(draft: Draft) -> Iterator[str]:
     yield "engine:"
+    if draft.kind != "vllm":
+        yield f"  kind: {draft.kind}"
     yield f"  model: {_flow(draft.model)}"
     if draft.python is not None:
         yield f"  python: {_flow(draft.python)}" + (f"  # {draft.python_note}" if draft.python_note else "")
@@ -92,6 +96,8 @@ def _space(draft: Draft) -> Iterator[str]:
     yield f"space:  # {draft.space_note}"
     for name, spec in draft.space.items():
         yield f"  {name}: {_flow(_plain(spec))}"
+    if draft.constraints:
+        yield f"constraints: {_flow(list(draft.constraints))}"
 
 
 def _rest() -> Iterator[str]:

@@ -41,6 +41,10 @@ class EngineNotFound(RuntimeError):  # noqa: N818 - says what is wrong
     """There is no usable engine where one was expected. One line: which Python, what is missing, what to do."""
 
 
+class EngineMissing(EngineNotFound):
+    """A Python that works has no engine of this kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """One flag of the engine. ``name`` has underscores; ``type`` is the parser's name for it, None for plain text.
@@ -123,7 +127,7 @@ def available_flags(
     Takes ten seconds the first time, then comes from the user's cache until that engine changes.
 
     Raises:
-        EngineNotFound: where there is no such Python, it has no such engine, or that cannot be imported.
+        EngineNotFound: where there is no such Python, it has no such engine (EngineMissing), or that does not import.
     """
     python = python or sys.executable
     environment = engine_environment(env or {})
@@ -140,7 +144,7 @@ def _locate(python: str, environment: Mapping[str, str], source: FlagSource) -> 
     """Return where that Python has the engine and when it was last changed, as one text."""
     output = _run([python, "-c", _LOCATE, source.module, source.parser], environment, _LOCATE_S, source.module)
     if not output.split():
-        raise EngineNotFound(
+        raise EngineMissing(
             f"{python} has no {source.module}: {source.install}, or set engine.python to a Python that has it"
         )
     return output

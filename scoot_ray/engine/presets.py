@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from scoot_ray.engine.knowledge.circumstances import Release
+from scoot_ray.engine.knowledge.circumstances import Release, release_of
+from scoot_ray.engine.rules import CHUNKS_ALWAYS, WHOLE_PREFILL
 from scoot_ray.search.constraints import Constraint
 from scoot_ray.search.parameters import Boolean, Choice, Float, Integer, Parameter
 from scoot_ray.search.trial import Config, Value
@@ -44,11 +45,11 @@ class _Rule:
 
 
 _SEQUENCES_RULE = "max_num_batched_tokens >= max_num_seqs"
-_PREFILL_RULE = "enable_chunked_prefill or max_num_batched_tokens >= max_model_len"
 _CACHING_RULE = "not (enable_chunked_prefill and enable_prefix_caching)"
 _RULES = (
     _Rule(_SEQUENCES_RULE),
-    _Rule(_PREFILL_RULE),
+    _Rule(WHOLE_PREFILL, until=release_of(CHUNKS_ALWAYS[0])),
+    _Rule(WHOLE_PREFILL, since=release_of(CHUNKS_ALWAYS[1])),
     _Rule(_CACHING_RULE, until=(0, 6)),
     _Rule("long_prefill_token_threshold <= max_model_len"),
     _Rule("tensor_parallel_size * pipeline_parallel_size <= gpus"),
@@ -80,7 +81,7 @@ def vllm_0_4_2(gpus: int, max_model_len: int) -> Preset:
         _Entry(Boolean("disable_custom_all_reduce"), False),
         _Entry(Boolean("use_v2_block_manager"), False),
     ]
-    return _preset(entries, (_SEQUENCES_RULE, _PREFILL_RULE, _CACHING_RULE))
+    return _preset(entries, (_SEQUENCES_RULE, WHOLE_PREFILL, _CACHING_RULE))
 
 
 def _tensor_parallel(gpus: int) -> list[_Entry]:

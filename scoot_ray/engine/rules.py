@@ -18,6 +18,9 @@ Platform: TypeAlias = Literal["gpu", "cpu"]
 
 OLDEST, NEWEST_READ = "0.4.2", "0.32.0"
 """Between these two, a rule without bounds was read in both."""
+WHOLE_PREFILL = "enable_chunked_prefill or max_num_batched_tokens >= max_model_len"
+CHUNKS_ALWAYS = "0.8.0", "0.11.1"
+"""From the first until before the second, prompts go in chunks whatever the flag says."""
 _NAME = re.compile(r"'[^']*'|\"[^\"]*\"|[A-Za-z_]\w*")
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
 _WORDS = frozenset({"and", "or", "not", "implies", "true", "false"})
@@ -55,18 +58,19 @@ RULES = (
         "every running sequence needs a token of each step",
         "SchedulerConfig (0.4.2: vllm/config.py, 0.32: vllm/config/scheduler.py)",
     ),
-    # From 0.8 to 0.11 V1 set enable_chunked_prefill to true whatever was asked for (issues 18547, 20914).
+    # From 0.8.0 to 0.11.0 V1 sets enable_chunked_prefill whatever was asked for (EngineArgs._set_default_args_v1, in
+    # 0.11.0 _set_default_args; pull request 11061, issues 18547 and 20914). 0.11.1 heeds it again, and refuses again.
     Rule(
-        "enable_chunked_prefill or max_num_batched_tokens >= max_model_len",
+        WHOLE_PREFILL,
         "a whole prompt must fit into one step",
         "SchedulerConfig, vllm/config.py",
-        until="0.8.0",
+        until=CHUNKS_ALWAYS[0],
     ),
     Rule(
-        "enable_chunked_prefill or max_num_batched_tokens >= max_model_len",
+        WHOLE_PREFILL,
         "a whole prompt must fit into one step",
-        "SchedulerConfig.verify_max_model_len, vllm/config/scheduler.py",
-        since="0.32.0",
+        "SchedulerConfig.verify_max_model_len, vllm/config/scheduler.py (read in 0.11.1 and 0.32.0)",
+        since=CHUNKS_ALWAYS[1],
     ),
     Rule(
         "not (enable_chunked_prefill and enable_prefix_caching)",

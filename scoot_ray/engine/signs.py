@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scoot_ray.engine.caches import entries
+from scoot_ray.engine.diagnose.rules import DEATHS
 
 LAST_WORDS_S = 10.0
 """What an engine that has said that it is dead gets to end by itself: its exit code and last lines say more."""
@@ -15,11 +16,7 @@ LAST_WORDS_S = 10.0
 _LOOK_AT_CACHE_S = 5.0
 _LONGEST_LINE = 4096
 
-_FATAL = re.compile(
-    rb"Engine core initialization failed|EngineCore failed to start|WorkerProc failed to start"
-    rb"|WorkerProc initialization failed|Engine process failed to start|(?:Async)?EngineDeadError"
-    rb"|Background loop (?:has errored|is stopped)|proc \S+ died unexpectedly"
-)
+_DEAD = re.compile("|".join(DEATHS).encode(), re.IGNORECASE)
 _STILL_WAITING = re.compile(
     rb"Waiting for \d+ (?:local|remote)|No available shared memory broadcast block|[Rr]etrying in|Still waiting"
 )
@@ -48,7 +45,7 @@ class Signs:
         lines = self._new_lines()
         if any(line.strip() and not _STILL_WAITING.search(line) for line in lines) or self._cache_grew(now_s):
             self._progress_s = now_s
-        if self.died_s is None and any(_FATAL.search(line) for line in lines):
+        if self.died_s is None and any(_DEAD.search(line) for line in lines):
             self.died_s = now_s
 
     @property

@@ -6,7 +6,7 @@ no speculative decoding, no load shedding, and no attention backends, whose answ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scoot_ray.engine.catalogue import EngineFlags
@@ -31,8 +31,8 @@ _TENSORRT_LLM_RULES = {
 }
 
 
-def sglang_installed(engine: EngineFlags, gpus: int, accelerator: str | None = None) -> Preset:
-    """Return a space for SGLang: of its performance parameters those that ``engine`` accepts.
+def sglang_installed(engine: EngineFlags | None, gpus: int, accelerator: str | None = None) -> Preset:
+    """Return a space for SGLang: of its performance parameters those that ``engine`` accepts (None: all known).
 
     Defaults are what ``server_args.py`` of 0.5.10 computes for the GPU that ``accelerator`` names, where it is one of
     the table, else what it does without knowing; its memory fraction is rounded.
@@ -54,7 +54,7 @@ def sglang_installed(engine: EngineFlags, gpus: int, accelerator: str | None = N
     return _preset(engine, offers, _SGLANG_RULES)
 
 
-def tensorrt_llm_installed(engine: EngineFlags, gpus: int, _accelerator: str | None = None) -> Preset:
+def tensorrt_llm_installed(engine: EngineFlags | None, gpus: int, _accelerator: str | None = None) -> Preset:
     """Return a space for TensorRT-LLM's PyTorch backend: of its performance parameters those that ``engine`` accepts.
 
     Experts' parallelism is left to the user: it goes with mixtures of experts alone.
@@ -75,6 +75,28 @@ def tensorrt_llm_installed(engine: EngineFlags, gpus: int, _accelerator: str | N
         _Offer(Integer("stream_interval", 1, 8), 1),
     ]
     return _preset(engine, offers, _TENSORRT_LLM_RULES)
+
+
+SPACES: Mapping[str, Callable[[EngineFlags | None, int, str | None], Preset]] = {
+    "sglang": sglang_installed,
+    "tensorrt-llm": tensorrt_llm_installed,
+}
+"""By ``engine.kind``: what the engine accepts, the GPUs of one evaluation, their name -> the space."""
+
+
+_SPECULATION = (
+    *("speculative_algorithm", "speculative_draft_model_path", "speculative_draft_model", "speculative_num_steps"),
+    *("speculative_eagle_topk", "speculative_num_draft_tokens", "speculative_config", "speculative_decoding_mode"),
+)
+_ROUTING = (
+    *("ep_size", "ep", "expert_parallel_size", "moe_expert_parallel_size", "moe_a2a_backend", "enable_eplb"),
+    *("ep_num_redundant_experts", "eplb_algorithm", "moe_config"),
+)
+MISLED_BY_SYNTHETIC_PROMPTS: Mapping[str, str] = {
+    **dict.fromkeys(_SPECULATION, "what is guessed right hangs on the text"),
+    **dict.fromkeys(_ROUTING, "the load of the experts hangs on the text"),
+}
+"""Flags of these engines whose effect cannot be measured with made-up prompts; by the part of a name before a dot."""
 
 
 def _sglang_defaults(accelerator: str | None) -> tuple[int, int, float]:
@@ -100,9 +122,9 @@ def _parallel(gpus: int, *names: str) -> list[_Offer]:
     return [_Offer(Integer(name, 1, gpus, scale="powers_of_two"), 1) for name in names]
 
 
-def _preset(engine: EngineFlags, offers: Sequence[_Offer], rules: dict[str, set[str]]) -> Preset:
+def _preset(engine: EngineFlags | None, offers: Sequence[_Offer], rules: dict[str, set[str]]) -> Preset:
     """Keep what the engine accepts, with the rules whose parameters are all there."""
-    kept = [offer for offer in offers if engine.accepts(offer.parameter.name)]
+    kept = [offer for offer in offers if engine is None or engine.accepts(offer.parameter.name)]
     names = {offer.parameter.name for offer in kept}
     return Preset(
         parameters=tuple(offer.parameter for offer in kept),

@@ -8,13 +8,14 @@ from scoot_ray.journal.encoding import (
     trial_to_json,
 )
 from scoot_ray.journal.event import VERSION, Event, JournalError
-from scoot_ray.journal.journal import Journal
+from scoot_ray.journal.journal import Journal, applied
 
 __all__ = [
     "VERSION",
     "Event",
     "Journal",
     "JournalError",
+    "applied",
     "bounds_to_json",
     "observation_from_json",
     "observation_to_json",

@@ -84,20 +84,15 @@ class Journal:
         self._drivers = self._next_seq = self._passed_over = 0
         for event in self.events():
             self._next_seq = event.seq + 1
-            if event.type == "submitted":
-                log = log.with_trial(trial_from_json(event.data))
-            elif event.type == "observed":
-                log = log.with_observation(observation_from_json(event.data, log.trials))
-            elif event.type == "started":
-                self._drivers += 1
-                log = log.with_driver()
+            self._drivers += event.type == "started"
+            log = applied(log, event)
         while _name(self._next_seq) in self._torn:
             self._next_seq += 1
             self._passed_over += 1
         return log
 
-    def events(self) -> Iterator[Event]:
-        """The events in order, duplicates and what is torn at an end left out. Files not ours are passed over.
+    def events(self, since: int = 0) -> Iterator[Event]:
+        """The events from number ``since`` on, duplicates and what is torn at an end left out, files not ours too.
 
         Raises:
             JournalError: as replay.
@@ -117,7 +112,8 @@ class Journal:
             torn = torn + 1 if event is None else 0
             if event is not None:
                 seen.add(event.id)
-                yield event
+                if event.seq >= since:
+                    yield event
 
     def _refuse(self, seq: int, what: str) -> NoReturn:
         path = self._storage.within(_name(seq))
@@ -198,6 +194,19 @@ class Journal:
         """Exclusive creation finds a second driver by itself; without it the lease is looked at before every event."""
         if self._lease is not None and (self._lease.lost or not self._storage.exclusive):
             self._lease.check()
+
+
+def applied(log: Log, event: Event) -> Log:
+    """The log after an event.
+
+    Raises:
+        JournalError: an outcome of a trial that was never submitted.
+    """
+    if event.type == "submitted":
+        return log.with_trial(trial_from_json(event.data))
+    if event.type == "observed":
+        return log.with_observation(observation_from_json(event.data, log.trials))
+    return log.with_driver() if event.type == "started" else log
 
 
 def _name(seq: int) -> str:

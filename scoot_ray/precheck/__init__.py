@@ -12,7 +12,7 @@ from pathlib import Path
 from scoot_ray.engine.catalogue import EngineFlags
 from scoot_ray.engine.kinds import KINDS, VLLM
 from scoot_ray.engine.models import ModelFacts
-from scoot_ray.engine.rules import Rule, rules_of
+from scoot_ray.engine.rules import Rule, bind, rules_of
 from scoot_ray.precheck.hardware import gpu_memory
 from scoot_ray.precheck.known import Fixed, Known, known_rules, missing_facts
 from scoot_ray.precheck.memory import NoArithmetic, needs
@@ -68,7 +68,7 @@ def check(study: Study, problem: Problem, flags: EngineFlags | None, where: Path
         notes.append(f"memory is not checked: {reason}")
     if room is not None:
         known = (*known, room.known)
-    _refuse_impossible(known, room, where)
+    _refuse_impossible(known, room, problem.space.constants or {}, where)
     memory = room.sum_of(problem.space.default or {}) if room is not None else None
     added = tuple(one.text for one in known if one.verdict == "sometimes" and one.text not in problem.space.constraints)
     added = () if study.tuner == _AS_PUBLISHED else added
@@ -105,16 +105,22 @@ def _with(problem: Problem, added: Sequence[str]) -> Problem:
     return replace(problem, space=space)
 
 
-def _refuse_impossible(known: Sequence[Known], room: Room | None, where: Path) -> None:
+def _refuse_impossible(known: Sequence[Known], room: Room | None, constants: Config, where: Path) -> None:
     for one in known:
         if one.verdict != "never":
             continue
         if one.rule == MEMORY and room is not None:
             raise StudyError(f"{where}: engine: no configuration can start: {room.least}")
-        bound = "" if one.text == one.rule else f" (here {one.text})"
         raise StudyError(
-            f"{where}: engine: no configuration can start: vllm wants {one.rule}{bound}: {one.reason}; {one.source}"
+            f"{where}: engine: no configuration can start: vllm wants {_with_values(one.rule, one.text, constants)}: "
+            f"{one.reason}; {one.source}"
         )
+
+
+def _with_values(rule: str, text: str, values: Config) -> str:
+    """The rule, and beside it what it comes to with ``values`` in the place of their names."""
+    bound = bind(text, values)
+    return rule if bound == rule else f"{rule} (here {bound})"
 
 
 def _will_not_start(problem: Problem, known: Sequence[Known], room: Room | None) -> Iterator[str]:
@@ -122,7 +128,11 @@ def _will_not_start(problem: Problem, known: Sequence[Known], room: Room | None)
     baseline = problem.baseline if problem.baseline != problem.space.default else None
     for name, config in (("default", problem.space.default), ("baseline", baseline)):
         broken = _broken(problem, known, config) if config is not None else ()
-        reasons = [room.sum_of(config or {}) if one.rule == MEMORY and room else one.text for one in broken]
+        values = {**(problem.space.constants or {}), **(config or {})}
+        reasons = [
+            room.sum_of(config or {}) if one.rule == MEMORY and room else _with_values(one.rule, one.text, values)
+            for one in broken
+        ]
         if reasons:
             yield f"{name}: the engine will hardly start with it: {'; '.join(reasons)}"
 

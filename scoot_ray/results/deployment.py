@@ -10,6 +10,8 @@ from typing import Any
 
 from scoot_ray.engine.flags import canonical, merged, to_flags
 from scoot_ray.engine.kinds import EXTERNAL, VLLM, Kind, Start
+from scoot_ray.engine.kinds.vllm import MODULE
+from scoot_ray.engine.knowledge import release_of
 from scoot_ray.engine.launch import gpus_per_replica, replicas
 from scoot_ray.results.served import command_in, kind_in, started
 from scoot_ray.search import Config, Value
@@ -18,6 +20,7 @@ SECRET_FLAGS = frozenset({"api_key", "hf_token"})
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
 _NOT_IN_LABELS = re.compile(r"[^a-z0-9]+")
+_SERVES = (0, 6)  # ``vllm serve`` is of 0.5.3, its ``--config`` of 0.6.0
 GPU_IMAGE, CPU_IMAGE = "vllm/vllm-openai", "vllm-cpu-env"
 
 
@@ -186,8 +189,16 @@ def _header(result: Mapping[str, Any], config: Config, at: datetime | None) -> l
         *(["SIMULATED: proved for a model of the engine, never measured on hardware"] if result["simulated"] else []),
         *(f"slo     {text}" for text in result["slos"]),
         *_proof(result, config),
+        *_cautions(str(engine["engine_version"] or ""), kind),
     ]
     return lines + ([f"serve   {count} replicas of this on GPUs of their own, behind a balancer"] if count > 1 else [])
+
+
+def _cautions(version: str, kind: Kind) -> list[str]:
+    """What the engine that was proved does not have of what is written here."""
+    if kind is not VLLM or release_of(version) >= _SERVES:
+        return []
+    return [f"check   this vLLM has no 'vllm serve' and no --config: python -m {MODULE} --model MODEL takes the flags"]
 
 
 def _proof(result: Mapping[str, Any], config: Config) -> list[str]:
@@ -200,7 +211,9 @@ def _proof(result: Mapping[str, Any], config: Config) -> list[str]:
     if standing["failure"]:
         return [*verdict, f"promise none: {standing['failure']}"]
     kept = ["slo     kept by what is promised" if standing["meets_slos"] else "slo     NOT kept by what is promised"]
-    return [*verdict, *(kept if result["slos"] else []), *map(_promise, standing["promises"])]
+    soak = standing.get("soak")  # older results lack it
+    survived = [f"soak    survived {soak['duration_s']:.0f} s of the longest requests"] if soak else []
+    return [*verdict, *(kept if result["slos"] else []), *map(_promise, standing["promises"]), *survived]
 
 
 def _promise(promise: Mapping[str, Any]) -> str:

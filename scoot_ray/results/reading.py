@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from scoot_ray.journal import Event, Journal
-from scoot_ray.resolve import resolve
+from scoot_ray.recall import recall
 from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
-from scoot_ray.study import read_study
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,10 @@ class Run:
 def read_run(folder: RunFolder) -> Run:
     """Read ``result.json`` where the run has ended; else make the result anew from the journal.
 
-    The first needs neither the trace nor the engine, so that runs of other machines can be read.
+    Neither needs the trace, the model or the engine, so that runs of other machines can be read.
 
     Raises:
-        StudyError: the study cannot be resolved here, and there is no result to read.
+        StudyError: the run is of an older version, has no result, and its study cannot be resolved here.
         JournalError: the journal cannot be read.
     """
     journal, last = Journal(folder.journal), None
@@ -47,7 +46,7 @@ def _ended(folder: RunFolder, last: Event | None) -> dict[str, Any] | None:
 
 
 def _made_anew(folder: RunFolder, journal: Journal) -> dict[str, Any]:
-    resolved = resolve(read_study(folder.study), folder.study)
+    resolved = recall(folder)
     log, complete = journal.replay(), journal.finished
     reason = "complete" if complete else f"{len(log.open)} evaluations open"
     made = summarise(resolved, log, complete, reason, folder.circumstances, folder.circumstances_of)

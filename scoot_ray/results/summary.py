@@ -18,8 +18,9 @@ from scoot_ray.results.served import command_in, files_in
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
 from scoot_ray.serving import kind_of
 from scoot_ray.standing import Standing, standings, survivors
-from scoot_ray.verdict import Change, Verdict, verdict
+from scoot_ray.verdict import Change, Verdict, to_use, verdict
 
+_PART_OF_LOAD = {"skip_rows", "rows", "sessions", "think_s", "too_long"}
 _SATURATED = 0.98  # a service that keeps up with this share of the offered rate leaves nothing to gain
 
 
@@ -56,13 +57,14 @@ def summarise(
         "trace": {
             "source": resolved.trace.source,
             "sha256": resolved.trace.sha256,
-            "requests": len(resolved.trace.requests),
+            "requests": resolved.requests,
             "too_long": {name: circumstances.get(name) for name in ("dropped", "clipped")},
         },
         "load": {
             "process": study.workload.arrivals.process,
             **study.workload.arrivals.model_dump(mode="json", exclude_defaults=True),
             "duration_s": study.workload.duration_s,
+            **study.workload.model_dump(mode="json", exclude_defaults=True, include=_PART_OF_LOAD),
         },
         "warnings": _warnings(resolved, log),
         "objectives": [{"metric": one.metric, "direction": one.direction} for one in problem.objectives],
@@ -77,6 +79,7 @@ def summarise(
         "cost": {
             "held_s": log.held_s,
             "gpu_hours": log.held_s * study.gpus / 3600,
+            "gpu_s": {phase.removesuffix("_s"): seconds * study.gpus for phase, seconds in log.held_phases_s.items()},
             "confirmation_runs": sum(len(seen.trial.orders) for seen in log.confirmed),
         },
         "pof_threshold": threshold(log.searched),
@@ -92,16 +95,20 @@ def summarise(
 
 
 def sentence(decided: Verdict | None, found: Sequence[Standing]) -> str:
-    """The verdict in one line; ``found`` are the standings of the confirmation."""
+    """The verdict in one line, and what a soak made of it; ``found`` are the standings of the confirmation."""
+    return _judgement(decided, found) + _soak_sentence(decided, found)
+
+
+def _judgement(decided: Verdict | None, found: Sequence[Standing]) -> str:
     if decided is None:
         return _undecided(found)
     today = f"the {decided.reference.contestant.role} configuration"
     changes = _changes_text(decided.changes)
-    if decided.winner.meets_slos and not decided.reference.meets_slos:
+    won = decided.chosen is decided.winner
+    if won and decided.winner.meets_slos and not decided.reference.meets_slos:
         return f"The winner keeps the SLOs, which {today} does not: {changes}."
     if decided.reference.meets_slos and not decided.winner.meets_slos:
         return f"No finalist keeps the SLOs that {today} keeps ({changes}); keep {today}."
-    won = decided.chosen is decided.winner
     return {
         ("better", True): f"The winner beats {today} beyond the noise: {changes}.",
         ("trade", True): f"The winner trades one objective for the other against {today}: {changes}.",
@@ -119,6 +126,14 @@ def _undecided(found: Sequence[Standing]) -> str:
     if sound[0].contestant.role == "finalist":
         return "What runs today could not be measured; the best finalist stands alone."
     return f"No finalist survived being measured again; keep the {sound[0].contestant.role} configuration."
+
+
+def _soak_sentence(decided: Verdict | None, found: Sequence[Standing]) -> str:
+    """What the soaks have changed, or shown of the one to use; empty without any."""
+    lost = sum(one.soak is not None and one.soak.failure is not None for one in found)
+    text = f" Did better, but not survive the soak: {lost} of the finalists." if lost else ""
+    chosen = to_use(decided, found)
+    return text + (f" It {chosen.soak.line}." if chosen is not None and chosen.soak is not None else "")
 
 
 def _changes_text(changes: Sequence[Change]) -> str:
@@ -189,6 +204,7 @@ def _standing(standing: Standing, log: Log, of_trial: Callable[[int], Mapping[st
         ],
         "meets_slos": standing.meets_slos,
         "failure": standing.failure,
+        "soak": None if standing.soak is None else {**asdict(standing.soak), "line": standing.soak.line},
         "nodes": list(standing.nodes),
         "runs": list(_runs(standing, log, of_trial)),
     }
@@ -225,11 +241,11 @@ def _recommended(
     resolved: Resolved, decided: Verdict | None, found: Sequence[Standing], best: Sequence[Observation]
 ) -> dict[str, Any] | None:
     """What the confirmation chose; without one, the search's best."""
-    if decided is not None:
-        return _with_command(resolved, decided.chosen.contestant.config, confirmed=True)
+    chosen = to_use(decided, found)
+    if chosen is not None:
+        return _with_command(resolved, chosen.contestant.config, confirmed=True)
     if any(standing.promises for standing in found):
-        sound = survivors(found)
-        return _with_command(resolved, sound[0].contestant.config, confirmed=True) if sound else None
+        return None
     return _with_command(resolved, best[0].trial.config, confirmed=False) if best else None
 
 

@@ -11,16 +11,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from scoot_ray.results.next_steps import next_steps
 from scoot_ray.results.scatter import scatter
 
 
-def print_result(console: Console, result: Mapping[str, Any]) -> None:
-    """Print everything a person decides by."""
+def print_result(console: Console, result: Mapping[str, Any], run: str | None = None) -> None:
+    """Print everything a person decides by, and what can be done next with the run's folder."""
     console.print()
     simulated = "simulated " if result["simulated"] else ""
     console.rule(Text(f"{result['study']}: {simulated}{'result' if result['complete'] else 'stopped early'}"))
     for part in _parts(result):
         console.print(part)
+    if run is not None and result["complete"]:
+        for command, purpose in next_steps(run, result):
+            console.print(Text(command).append(f"  # {purpose}", style="dim"), soft_wrap=True)
 
 
 def _parts(result: Mapping[str, Any]) -> list[RenderableType]:
@@ -61,7 +65,18 @@ def _time(result: Mapping[str, Any]) -> str:
     if not held_s:
         return ""
     starts_s = phases_s.get("start_s", 0.0) + phases_s.get("stage_s", 0.0)
-    return f"engines took {starts_s / 60:.0f} of {held_s / 60:.0f} min to start ({starts_s / held_s:.0%})"
+    started = f"engines took {starts_s / 60:.0f} of {held_s / 60:.0f} min to start ({starts_s / held_s:.0%})"
+    return started + _cost(result["cost"].get("gpu_s", {}))
+
+
+def _cost(gpu_s: Mapping[str, float]) -> str:
+    """GPU-hours and what they went into; empty where there is no GPU, and for runs from before they were told apart."""
+    total = sum(gpu_s.values())
+    if not total:
+        return ""
+    parts = sorted(gpu_s.items(), key=lambda part: -part[1])
+    shares = ", ".join(f"{phase} {seconds / total:.0%}" for phase, seconds in parts if seconds >= 0.005 * total)
+    return f"; {total / 3600:.3g} GPU-hours: {shares}"
 
 
 def _comparison(result: Mapping[str, Any]) -> Table:

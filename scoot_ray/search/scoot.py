@@ -8,7 +8,7 @@ model make up for it (paper, sections IV-A to IV-G and Algorithm 1).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -21,6 +21,7 @@ from scoot_ray.search.problem import Suggestion, centres
 from scoot_ray.search.sampling import covering, flips
 from scoot_ray.search.situation import Situation, sobol_points, staged
 from scoot_ray.search.space import FloatArray
+from scoot_ray.search.surrogate import Kernel
 from scoot_ray.search.transfer import lessons
 from scoot_ray.search.trial import Config
 
@@ -38,7 +39,8 @@ class Settings:
 
     The others are switched off to see what they are worth. ``forest``: whether failures teach at all; ``threshold``:
     whether the POF asked for moves or stays where it starts. Of greedy batches: ``weighted`` by the POF, and
-    ``expectant`` of what is in flight.
+    ``expectant`` of what is in flight. ``turns``: the kernels of which the suggestions of greedy batches follow one
+    after the other; a kernel that is wrong about a part of the space, and sure of it, would never look there again.
     """
 
     design: Literal["sobol", "covering", "flips"]
@@ -48,6 +50,7 @@ class Settings:
     threshold: Literal["dynamic", "fixed"] = "dynamic"
     weighted: bool = True
     expectant: bool = True
+    turns: tuple[Kernel, ...] = ("additive", "matern")
     individuals: int = 100
     generations: int = 100
 
@@ -96,18 +99,16 @@ def _drawn(settings: Settings, situation: Situation, n: int) -> Sequence[Config]
 
 def _modelled(settings: Settings, situation: Situation, n: int) -> Sequence[Config]:
     """Up to n points that the models promise most of; none while nothing was measured."""
-    beliefs = _beliefs(settings, situation)
-    if beliefs is None:
-        return ()
-    forest = _forest(settings, situation)
     if settings.batch == "greedy":
-        return _greedy(settings, situation, beliefs, forest, n)
-    return _ensemble(settings, situation, beliefs, forest, n)
+        return _greedy(settings, situation, n)
+    beliefs = _beliefs(settings, situation)
+    return _ensemble(settings, situation, beliefs, n) if beliefs is not None else ()
 
 
-def _beliefs(settings: Settings, situation: Situation) -> Beliefs | None:
-    problem = situation.problem
-    return believe(problem, situation.history, settings.modelling)
+def _beliefs(settings: Settings, situation: Situation, kernel: Kernel | None = None) -> Beliefs | None:
+    modelling = settings.modelling
+    modelling = replace(modelling, kernel=modelling.kernel if kernel is None else kernel)
+    return believe(situation.problem, situation.history, modelling)
 
 
 def _forest(settings: Settings, situation: Situation) -> Forest:
@@ -122,9 +123,9 @@ def _least(settings: Settings, situation: Situation) -> float:
     return threshold(situation.history) if settings.threshold == "dynamic" else START
 
 
-def _ensemble(settings: Settings, situation: Situation, beliefs: Beliefs, forest: Forest, n: int) -> Sequence[Config]:
+def _ensemble(settings: Settings, situation: Situation, beliefs: Beliefs, n: int) -> Sequence[Config]:
     """The paper's: n at random from the Pareto set of UCB, PI and EI, or the n with the largest EHVI."""
-    space = situation.problem.space
+    space, forest = situation.problem.space, _forest(settings, situation)
     parallel = max(1, n + len(situation.pending))
     field = solver.Field(
         space=space,
@@ -140,20 +141,23 @@ def _ensemble(settings: Settings, situation: Situation, beliefs: Beliefs, forest
     return best[:n]
 
 
-def _greedy(settings: Settings, situation: Situation, beliefs: Beliefs, forest: Forest, n: int) -> Sequence[Config]:
+def _greedy(settings: Settings, situation: Situation, n: int) -> Sequence[Config]:
     """One after the other, each as if those in flight had turned out as predicted."""
-    if settings.expectant:
-        beliefs = beliefs.expecting(situation.pending)
+    turns = [settings.turns[(situation.submitted + i) % len(settings.turns)] for i in range(n)]
+    believed = {kernel: _beliefs(settings, situation, kernel) for kernel in dict.fromkeys(turns)}
+    forest = _forest(settings, situation)
     chosen: list[Config] = []
-    for _ in range(n):
-        now = situation.after(chosen)
+    for kernel in turns:
+        now, beliefs = situation.after(chosen), believed[kernel]
+        if beliefs is None:
+            break
+        if settings.expectant:
+            beliefs = beliefs.expecting(now.pending)
         field = _weighted(settings, now, beliefs, forest)
         config = solver.local_search(field, centres(now.problem, now.history), now.stream())
         if config is None:
             break
         chosen.append(config)
-        if settings.expectant:
-            beliefs = beliefs.expecting([config])
     return chosen
 
 

@@ -52,7 +52,11 @@ _OF_CONFIGURATION = frozenset(
 
 
 class Origin(StrEnum):
-    """Who asked for a trial. A PROBE asks whether a node is healthy, with a configuration known to be good."""
+    """Who asked for a trial.
+
+    A PROBE asks whether a node is healthy, with a configuration known to be good; a SOAK whether the winner survives
+    the longest requests (:mod:`scoot_ray.soak`).
+    """
 
     DEFAULT = "default"
     BASELINE = "baseline"
@@ -62,6 +66,7 @@ class Origin(StrEnum):
     TOP_UP = "top_up"
     CONFIRMATION = "confirmation"
     PROBE = "probe"
+    SOAK = "soak"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,8 @@ Outcome: TypeAlias = Measured | Bounded | Failed
 class Observation:
     """A trial with its outcome.
 
-    ``timings`` are seconds per phase: queue_s stage_s start_s warmup_s load_s drain_s stop_s. In stage_s another engine
-    was waited for, which was the first to load the model on that node.
+    ``timings`` are seconds per phase: queue_s stage_s start_s warmup_s load_s drain_s stop_s idle_s. In stage_s another
+    engine was waited for, which was the first to load the model on that node; idle_s is the rest of the worker's time.
     """
 
     trial: Trial

@@ -43,7 +43,7 @@ async def learn_facts(session: aiohttp.ClientSession, base_url: str) -> EngineFa
 
 def facts_from(models: str, metrics: str, server_info: str) -> EngineFacts:
     """The facts in what the server has answered."""
-    cache = _cache_info(metrics)
+    cache = cache_info(metrics)
     blocks, block_size = _whole(cache.get("num_gpu_blocks")), _whole(cache.get("block_size"))
     tokens = _whole(cache.get("kv_cache_size_tokens")) or (blocks * block_size if blocks and block_size else None)
     return EngineFacts(
@@ -64,8 +64,8 @@ async def _get(session: aiohttp.ClientSession, url: str) -> str | None:
         return None
 
 
-def _cache_info(metrics: str) -> Mapping[str, str]:
-    """The labels of vLLM's gauge that tells its cache's configuration."""
+def cache_info(metrics: str) -> Mapping[str, str]:
+    """The labels of vLLM's gauge that tells its cache's configuration; empty where ``/metrics`` has none."""
     try:
         families = list(text_string_to_metric_families(metrics))
     except ValueError:

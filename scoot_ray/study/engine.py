@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -11,11 +12,14 @@ from scoot_ray.simulator.hardware import find_accelerator
 from scoot_ray.simulator.settings import Version
 from scoot_ray.study.base import Scalar, Section, StudyError, tupled, underscored
 
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+_FLAG = re.compile(r"[A-Za-z][\w.]*")
+
 
 class FromEnvironment(Section):
     """A secret: only the name of the variable that holds it is ever written down."""
 
-    from_env: str
+    from_env: str = Field(pattern=f"^{_VARIABLE}$")
 
 
 class Hardware(Section):
@@ -65,6 +69,23 @@ class Engine(Section):
     stop_command: Annotated[tuple[str, ...] | None, BeforeValidator(tupled)] = None
     dialect: Literal["vllm", "sglang", "trtllm"] | None = None
     api_key_variable: str | None = None
+
+    @model_validator(mode="after")
+    def _fit_for_a_command(self) -> Self:
+        """What no process can be given, and what a shell would take for something else."""
+        if self.model.startswith("-") or not self.model.isprintable():
+            raise ValueError(f"model: {self.model!r} is no name: it may not begin with - or hold control characters")
+        for name in self.env:
+            if not re.fullmatch(_VARIABLE, name):
+                raise ValueError(f"env: {name!r} is no name of a variable; allowed are letters, digits and _")
+        for name in self.args:
+            if not _FLAG.fullmatch(name):
+                raise ValueError(f"args: {name!r} is no name of a flag; allowed are letters, digits, - and _")
+        for where, values in (("args", self.args), ("env", self.env)):
+            for name, value in values.items():
+                if isinstance(value, str) and "\0" in value:
+                    raise ValueError(f"{where}.{name}: no text with a NUL character can be given to a process")
+        return self
 
     @model_validator(mode="after")
     def _external(self) -> Self:

@@ -44,6 +44,10 @@ def parse_study(text: str, where: str) -> Study:
         raise StudyError(f"{where}: {_one_line(error, document)}") from error
 
 
+_LISTS = {"warm_start": " of other runs' folders, such as [runs/chat-13b]"}
+"""What a list is of, where its name does not say so."""
+
+
 class _UniqueKeys(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice, where plain YAML keeps the last without a word."""
 
@@ -79,8 +83,8 @@ def _one_line(error: ValidationError, document: Mapping[str, Any]) -> str:
     if first["type"] == "missing":
         return f"{key}: missing; it is required"
     message = first["msg"].removeprefix("Value error, ")
-    if key == "warm_start":
-        message = "warm starts are not available yet; leave it empty"
+    if first["type"] == "tuple_type":  # YAML knows lists alone
+        message = f"should be a list{_LISTS.get(key, '')}"
     if not first["loc"] or isinstance(first["input"], dict | BaseModel):
         return f"{key}: {message}" if key else message
     return f"{key}: {first['input']!r}: {message[0].lower()}{message[1:]}"

@@ -18,6 +18,7 @@ from scoot_ray.log import Log
 from scoot_ray.search import TUNERS
 from scoot_ray.study.base import Section, tupled
 from scoot_ray.study.engine import Engine
+from scoot_ray.study.parallelism import Parallelism, numbered
 from scoot_ray.study.space import SpaceSection
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -127,12 +128,24 @@ class Budget(Section):
         return max(0, self.observations - log.spent)
 
 
+class Soak(Section):
+    """The winner under the trace's longest requests for ``duration_s``, and how much may grow meanwhile (1.0: double).
+
+    From the first third of the time to the last: the median latency, and the engine's memory on the host. null: any.
+    """
+
+    duration_s: PositiveFloat
+    max_drift: PositiveFloat | None = 0.5
+    max_memory_growth: PositiveFloat | None = 0.2
+
+
 class Confirmation(Section):
     """How the winners are proved: every contestant under ``arrival_orders``, what is close under further ones."""
 
     finalists: Annotated[int, Field(ge=0)] = 3
     arrival_orders: PositiveInt = 5
     max_arrival_orders: PositiveInt | None = None
+    soak: Soak | None = None
 
     @property
     def most_orders(self) -> int:
@@ -165,7 +178,7 @@ class Study(Section):
     constraints: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
     engine_rules: Literal["auto", "none"] | Annotated[tuple[str, ...], BeforeValidator(tupled)] = "auto"
     budget: Budget = Budget()
-    parallelism: PositiveInt = 1
+    parallelism: Annotated[Parallelism, BeforeValidator(numbered)] = Parallelism(max=1, when="always")
     warm_start: Annotated[tuple[str, ...], BeforeValidator(tupled)] = ()
     confirmation: Confirmation = Confirmation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

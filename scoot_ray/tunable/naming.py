@@ -11,7 +11,7 @@ from scoot_ray.engine.kinds import KINDS
 from scoot_ray.engine.kinds import VLLM as VLLM_SERVER
 from scoot_ray.engine.knowledge import VLLM, Circumstances, Excluded, Included, Space, choose
 from scoot_ray.engine.presets import Preset, rules_among, vllm_0_4_2
-from scoot_ray.engine.spaces import sglang_installed, tensorrt_llm_installed
+from scoot_ray.engine.spaces import SPACES
 from scoot_ray.load.trace import Request
 from scoot_ray.problem import constants_of, max_model_len
 from scoot_ray.search import Constraint
@@ -22,7 +22,6 @@ from scoot_ray.tunable.circumstances import circumstances_of
 _LENGTH_NEEDED_UNTIL = (0, 8)
 """Before this release prompts go whole, so that the default batch depends on the longest sequence."""
 _PAPER = "the paper's Table I"
-_OTHERS = {"sglang": sglang_installed, "tensorrt-llm": tensorrt_llm_installed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def _base(
     assert flags is not None  # its version was asked
     if name == "vllm":
         return _installed(study, flags, circumstances, where), None
-    preset = _OTHERS[name](flags, study.gpus, circumstances.accelerator)
+    preset = SPACES[name](flags, study.gpus, circumstances.accelerator)
     title = KINDS[study.engine.kind].title
     space = _without_fixed(preset, study, f"a performance parameter of {title}", f"usual for {title}")
     return space, preset.constraints

@@ -9,6 +9,7 @@ library allows.
   bytes of a whole answer, as they are to go out.
 - ``GET /log`` returns ``{x-request-id: {received, sent: [...], path, headers, body}}``; times are ``time.monotonic``
   seconds (one clock for all processes of a machine), ``sent`` has one for each event with content, or each write.
+- Other pages are what the script's ``"GET <path>"`` says: ``{"body": text or JSON, "status": "401 Unauthorized"}``.
 - ``POST /tokenize`` answers unless the script's ``tokenize`` is ``"absent"``.
 """
 
@@ -426,7 +427,7 @@ def tokenize(body: Json) -> list[int]:
 
 
 async def answer_json(writer: asyncio.StreamWriter, value: object, status: bytes = b"200 OK") -> None:
-    body = json.dumps(value).encode()
+    body = value.encode() if isinstance(value, str) else json.dumps(value).encode()
     writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
     await writer.drain()
 
@@ -448,6 +449,8 @@ async def answer(method: str, path: str, headers: dict[str, str], body: Json, wr
         behaviour = script.get(request_id) or script.get("default") or "plain"
         reply = Reply(writer, entry, body)
         await (BEHAVIOURS[behaviour](reply) if isinstance(behaviour, str) else scripted(reply, behaviour))
+    elif isinstance(page := script.get(f"{method} {path}"), dict):
+        await answer_json(writer, page["body"], str(page.get("status", "200 OK")).encode())
     else:
         await answer_json(writer, {"error": "not found"}, b"404 Not Found")
 

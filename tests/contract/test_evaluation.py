@@ -15,7 +15,8 @@ from scoot_ray.load.capacity.probing import EVALUATION_PROBES
 from scoot_ray.load.trace import Request, Trace
 from scoot_ray.search import SLO, Config, Failed, FailureKind, Measured, Origin, Trial
 from scoot_ray.simulation import Simulation
-from scoot_ray.study import FromEnvironment, parse_study
+from scoot_ray.soak import MEMORY
+from scoot_ray.study import Confirmation, FromEnvironment, Soak, parse_study
 from tests.fakes import study
 
 FAKE_VLLM = str(Path(__file__).parents[1] / "fake_vllm")
@@ -66,6 +67,26 @@ def test_every_order_is_measured_within_one_start_and_kept() -> None:
     assert json.loads(finished.files["circumstances.json"])["prefix_cache_cleared"] is True
     assert "starting the engine" in phases
     assert "stopping the engine" in phases
+
+
+def test_a_soak_replays_the_longest_requests_and_watches_the_engine() -> None:
+    plan = study()
+    engine = plan.engine.model_copy(update={"python": None, "env": {"PYTHONPATH": FAKE_VLLM}, "start_timeout_s": 30.0})
+    workload = plan.workload.model_copy(update={"duration_s": 0.5, "warmup": 1})
+    confirmation = Confirmation(soak=Soak(duration_s=5.0))
+    plan = plan.model_copy(update={"engine": engine, "workload": workload, "confirmation": confirmation})
+    phases: list[str] = []
+    trial = Trial(3, {"max_num_seqs": 8, "max_num_batched_tokens": 64}, Origin.SOAK)
+    finished = evaluate(Task(plan, TRACE, {"PYTHONPATH": FAKE_VLLM}), trial, (), "here", phases.append)
+    outcome = finished.observation.outcome
+    if isinstance(outcome, Failed) and outcome.kind is FailureKind.CLIENT_LAGGED:
+        pytest.skip(f"this machine is too busy to measure on: {outcome.detail}")
+    assert isinstance(outcome, Measured), outcome
+    assert "warming up for the soak" in phases
+    assert abs(outcome.metrics[MEMORY]) < 1
+    asked = [json.loads(line) for line in finished.files["requests-0.jsonl"].splitlines()]
+    assert len(asked) > 5, "five seconds at five a second, not half a one"
+    assert {one["usage"]["prompt_tokens"] for one in asked if one["usage"]} <= {48, 49}
 
 
 def test_what_bound_the_engine_is_kept_with_the_evidence() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,13 @@ import yaml
 from click.testing import CliRunner, Result
 
 from scoot_ray.cli import main
-from scoot_ray.run_folder import RunFolder
+from scoot_ray.rerun.reproduce import conclude, evaluate_again, new_folder, read_past
+from scoot_ray.resolve import resolve
+from scoot_ray.run_folder import RunFolder, folder_of
+from scoot_ray.simulation import Simulation
+from scoot_ray.study import read_study
+from scoot_ray.sweep import InlinePool, run_inline
+from tests.fakes import Never, Silent
 
 DOCUMENT: dict[str, Any] = {
     "name": "small",
@@ -68,6 +75,10 @@ def test_a_run_by_its_uri_is_tuned_read_and_not_mistaken_for_another(output: str
     assert scoot("report", run, "--format", "json").exit_code == 0
     assert RunFolder(run).storage.read("report.json") is not None
 
+    watched = scoot("status", run, "--watch")
+    assert watched.exit_code == 0
+    assert f"scoot-ray verify {shlex.quote(str(RunFolder(run)))}" in watched.stdout
+
     again = scoot("tune", str(study))
     assert again.exit_code == 2
     assert "has been run already" in again.stderr
@@ -76,6 +87,9 @@ def test_a_run_by_its_uri_is_tuned_read_and_not_mistaken_for_another(output: str
     assert absent.exit_code == 2
     assert absent.stderr.startswith(f"error: {RunFolder(run).storage.within('study.yaml')}: workload: ")
     assert absent.stderr.count("\n") == 1
+    assert json.loads(scoot("status", run, "--json").stdout) == shown
+    assert scoot("explain", run, "--json").exit_code == 0
+    assert scoot("report", run, "--format", "json").exit_code == 0
     write_trace(tmp_path / "other.jsonl", 301)
     other = scoot("resume", run, "--trace", str(tmp_path / "other.jsonl"))
     assert other.exit_code == 1
@@ -96,3 +110,20 @@ def test_a_place_that_is_no_run_or_cannot_be_used_is_one_line(output: str, tmp_p
     assert refused.exit_code == 2
     assert "output: a s3:// with a credential in it" in refused.stderr
     assert "secret" not in refused.stderr
+
+
+def test_a_trial_of_a_run_by_its_uri_is_evaluated_again_beside_its_journal(output: str, tmp_path: Path) -> None:
+    write_trace(tmp_path / "trace.jsonl", 300)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({**DOCUMENT, "output": output}))
+    plan = resolve(read_study(tmp_path / "study.yaml"), tmp_path / "study.yaml")
+    run = folder_of(output, "small")
+    run_inline(plan, run)
+    past = read_past(plan, run, 1)
+    for count in (1, 2):
+        own = new_folder(run, past.seen.trial)
+        pool = InlinePool(Simulation(plan.study, plan.trace.requests), own)
+        found = evaluate_again(plan, own, past.again(1), pool, Never(), Silent())
+        document = conclude(plan, run, own, past, found)
+        assert document["reproduced"]
+        assert document["folder"] == run.named(f"reproduced/0001-{count}")
+        assert run.read_json(f"reproduced/0001-{count}/reproduction.json") == document

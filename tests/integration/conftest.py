@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,13 @@ def own_run(run: Run) -> Run:
 
 @pytest.fixture
 def run(tmp_path: Path, cluster: str) -> Iterator[Run]:
+    with a_run(tmp_path, cluster) as found:
+        yield found
+
+
+@contextmanager
+def a_run(tmp_path: Path, address: str) -> Iterator[Run]:
+    """A small study on the fake engine; what it has started and left is killed in the end."""
     rows = ({"timestamp": 100 * i, "input_length": 40 + i, "output_length": 4 + i % 5} for i in range(40))
     (tmp_path / "trace.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     document = {
@@ -176,9 +184,11 @@ def run(tmp_path: Path, cluster: str) -> Iterator[Run]:
         "budget": {"observations": 3},
         "confirmation": {"finalists": 0},
     }
-    found = Run(tmp_path, document, cluster)
-    yield found
-    for process in found.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate(timeout=30)
+    found = Run(tmp_path, document, address)
+    try:
+        yield found
+    finally:
+        for process in found.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate(timeout=30)

@@ -36,7 +36,7 @@ def test_a_killed_worker_costs_nothing_but_time(run: Run) -> None:
     run.document["budget"] = {"observations": 2}
     run.document["workload"]["duration_s"] = 4
     driver = run.start("tune", str(run.study), "--json")
-    assert eventually(lambda: run.events("submitted") and run.engines(), 60)
+    assert eventually(lambda: run.events("submitted") and run.engines() and _has_logged(run.engines()[0]), 120)
     engine = set(run.engines())
     own = {process.pid for process in psutil.Process().children(recursive=True)}  # the cluster is this session's child
     for process in psutil.process_iter(["cmdline"]):
@@ -48,6 +48,15 @@ def test_a_killed_worker_costs_nothing_but_time(run: Run) -> None:
     assert json.loads(out)["outcomes"] == {"measured": 2, "bounded": 0, "failed": {}, "retried": 1}
     assert "node_lost" in err
     assert sorted(run.settled()) == [0, 1]
+    log = next((run.output / "trials").glob("*/lost-1/engine.log"))
+    assert log.read_text().strip(), "what the engine had said went with its worker"
+
+
+def _has_logged(engine: int) -> bool:
+    try:
+        return (Path(psutil.Process(engine).cwd()) / "engine.log").stat().st_size > 0
+    except (psutil.Error, OSError):
+        return False
 
 
 def test_more_evaluations_than_the_cluster_holds_wait_for_their_turn(run: Run) -> None:

@@ -75,3 +75,4 @@ def test_in_real_time_the_same_engine_is_a_server_that_is_measured(simulated: Ru
     assert result["simulated"] is True
     assert result["outcomes"]["measured"] == 2
     assert "simulated" in result["engine"]["engine_version"]
+    assert result["cost"]["gpu_s"]["idle"] > 0

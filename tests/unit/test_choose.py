@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoot_ray.cli import main
+from scoot_ray.log import Log
 from scoot_ray.resolve import resolve
 from scoot_ray.results.candidates import Candidate, Offer, front, offer_of
 from scoot_ray.results.choose import NothingFits, Wish, WrongWeights, choose
 from scoot_ray.results.compare import compare_document
+from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import SLO, Objective
 from scoot_ray.study import read_study
@@ -120,6 +123,17 @@ def test_runs_of_other_traffic_cannot_be_compared() -> None:
     assert not found["comparable"]
     assert found["differing"] == [{"what": "trace", "values": ["c0ffee", "other"], "fatal": True}]
     assert found["runs"][1]["figures"][0]["against_first"] is None
+
+
+def test_another_window_of_the_same_trace_is_other_traffic() -> None:
+    plan, result = confirmed_run()
+    workload = plan.study.workload.model_copy(update={"skip_rows": 100, "sessions": "wait"})
+    other = summarise(
+        replace(plan, study=plan.study.model_copy(update={"workload": workload})), Log(), True, "complete", {}
+    )
+    assert other["load"] == {**result["load"], "skip_rows": 100, "sessions": "wait"}
+    found = compare_document([("a", result), ("b", {**result, "load": other["load"]})])
+    assert [one["what"] for one in found["differing"] if one["fatal"]] == ["load"]
 
 
 def test_other_hardware_is_compared_and_named() -> None:

@@ -30,7 +30,10 @@ def test_help_loads_nothing_heavy() -> None:
     assert heavy.isdisjoint(done.stdout.split())
 
 
-VERBS = ["init", "validate", "space", "tune", "resume", "status", "explain", "report", "replay", "capacity", "doctor"]
+VERBS = [
+    *("init", "validate", "space", "tune", "resume", "status", "explain", "report", "replay", "capacity", "doctor"),
+    *("reproduce", "verify"),
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoot_ray.cli import main
-from scoot_ray.engine.flags import parse_flags, to_flags
+from scoot_ray.engine.flags import parse_flags
 from scoot_ray.results.deployment import Deployment, NoSuchTrial, deployment_of, differences, today_of
 from scoot_ray.results.export import FORMATS
 from scoot_ray.results.export.shell import serve_script
 from scoot_ray.search import Value
+from tests.exported import READERS, read_ray
 from tests.unit.test_results import confirmed_run
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
@@ -73,84 +73,8 @@ def deployments(draw: st.DrawFn) -> Deployment:
     )
 
 
-def read_script(text: str) -> tuple[str, list[str]]:
-    words = shlex.split(text, comments=True)
-    model, *flags = words[words.index("exec") + 3 :]
-    return model, flags
-
-
-def read_environment(text: str) -> tuple[str, list[str]]:
-    (found,) = [word for word in shlex.split(text, comments=True) if word.startswith("VLLM_ARGS=")]
-    model, *flags = shlex.split(found.removeprefix("VLLM_ARGS="))
-    return model, flags
-
-
-def read_config(text: str) -> tuple[str, list[str]]:
-    """As vLLM reads its configuration file."""
-    document = yaml.safe_load(text)
-    words: list[str] = []
-    for key, value in document.items():
-        if isinstance(value, bool):
-            words += [f"--{key}" if value else f"--no-{key}"]
-        else:
-            words += [f"--{key}", str(value)] if not str(value).startswith("-") else [f"--{key}={value}"]
-    at = words.index("--model")
-    return words[at + 1], words[:at] + words[at + 2 :]
-
-
-def read_ray(text: str, switches: Sequence[str]) -> tuple[str, list[str]]:
-    (application,) = yaml.safe_load(text)["applications"]
-    (model,) = application["args"]["llm_configs"]
-    return model["model_loading_config"]["model_source"], list(to_flags(model["engine_kwargs"], switches))
-
-
-def read_containers(containers: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
-    (container,) = containers
-    assert container["command"] == ["vllm", "serve"]
-    model, *flags = (word.replace("$$", "$") for word in container["args"])
-    return model, flags
-
-
-def read_kubernetes(text: str) -> tuple[str, list[str]]:
-    service, _ = yaml.safe_load_all(text)
-    return read_containers(service["spec"]["template"]["spec"]["containers"])
-
-
-def read_kserve(text: str) -> tuple[str, list[str]]:
-    return read_containers(yaml.safe_load(text)["spec"]["predictor"]["containers"])
-
-
-def read_helm(text: str) -> tuple[str, list[str]]:
-    """As the chart's template makes the command."""
-    (model,) = yaml.safe_load(text)["servingEngineSpec"]["modelSpec"]
-    config = model["vllmConfig"]
-    words = ["--enable-prefix-caching" if config["enablePrefixCaching"] else "--no-enable-prefix-caching"]
-    if "tensorParallelSize" in config:
-        words += ["--tensor-parallel-size", str(config["tensorParallelSize"])]
-    return model["modelURL"].replace("$$", "$"), [*words, *(word.replace("$$", "$") for word in config["extraArgs"])]
-
-
-def read_compose(text: str) -> tuple[str, list[str]]:
-    services = yaml.safe_load(text)["services"]
-    commands = [[word.replace("$$", "$") for word in one["command"]] for one in services.values()]
-    assert all(command == commands[0] for command in commands)
-    model, *flags = commands[0]
-    return model, flags
-
-
-READERS: Mapping[str, Callable[[str], tuple[str, list[str]]]] = {
-    "command": read_script,
-    "env": read_environment,
-    "vllm": read_config,
-    "kubernetes": read_kubernetes,
-    "kserve": read_kserve,
-    "helm": read_helm,
-    "compose": read_compose,
-}
-
-
 @given(deployments())
-@settings(max_examples=150)
+@settings(max_examples=40)
 def test_every_format_sets_the_same_flags(deployment: Deployment) -> None:
     wanted = parse_flags(deployment.words)
     assert set(READERS) | {"ray-serve"} == set(FORMATS)
@@ -165,7 +89,7 @@ def test_every_format_sets_the_same_flags(deployment: Deployment) -> None:
 
 
 @given(deployments())
-@settings(max_examples=50)
+@settings(max_examples=15)
 def test_every_format_has_its_shape_and_its_header(deployment: Deployment) -> None:
     for name in ("kubernetes", "kserve", "helm", "compose"):
         text = FORMATS[name].write(deployment)
@@ -257,6 +181,13 @@ def test_the_header_says_what_it_was_proved_for() -> None:
     assert "# slo     ttft:p99<500ms" in text
     assert re.search(r"# promise mean_tpot_ms: worst of \d+ runs [\d.]+, 95% bound for a further run [\d.]+", text)
     assert len(yaml.safe_load(text)["services"]) == 2
+
+
+@pytest.mark.parametrize(("version", "warned"), [("0.4.2 (simulated)", True), ("0.6.6", False), (None, False)])
+def test_an_engine_from_before_vllm_serve_is_told_of(version: str | None, warned: bool) -> None:
+    _, result = confirmed_run()
+    result["engine"]["engine_version"] = version
+    assert any("no 'vllm serve'" in line for line in deployment_of(result, None).header) == warned
 
 
 def test_another_trial_is_exported_and_said_not_to_be_what_is_recommended() -> None:

@@ -17,7 +17,7 @@ from scoot_ray.draft.space import gpus_needed, split, usual_space
 from scoot_ray.draft.writing import text_of
 from scoot_ray.engine.catalogue import EngineFlags, Flag
 from scoot_ray.engine.flags import FlagError, parse_command, quoted, serve_command, to_flags
-from scoot_ray.engine.kinds import VLLM
+from scoot_ray.engine.kinds import KINDS, VLLM
 from scoot_ray.problem import build_problem
 from scoot_ray.resolve import resolve
 from scoot_ray.search import Value
@@ -55,13 +55,105 @@ def test_commands_people_have(command: str) -> None:
     today = read_command(command)
     assert today.model == "org/m"
     assert today.flags == {"tensor_parallel_size": 2, "max_num_seqs": 64}
-    assert gpus_needed(today.flags) == 2
+    assert gpus_needed(today.flags, VLLM.parallel) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "python"),
+    [
+        ("python -m sglang.launch_server --model-path org/m --tp 2 --max-running-requests 64", "sglang", None),
+        ("sglang serve --model org/m --tensor-parallel-size=2 --max-running-requests 64", "sglang", None),
+        (
+            "X=1 /opt/s/bin/sglang serve org/m --tp-size 2 --max-running-requests 64 --port 3",
+            "sglang",
+            "/opt/s/bin/python",
+        ),
+        ("trtllm-serve org/m --tp_size 2 --max_batch_size 64", "tensorrt-llm", None),
+        ("/opt/t/bin/trtllm-serve serve org/m --tp_size 2 --max_batch_size 64", "tensorrt-llm", "/opt/t/bin/python"),
+        (
+            "python3 -m tensorrt_llm.commands.serve org/m --tensor_parallel_size 2 --max_batch_size 64",
+            "tensorrt-llm",
+            None,
+        ),
+    ],
+)
+def test_commands_of_other_engines(command: str, kind: str, python: str | None) -> None:
+    today = read_command(command)
+    limit = {"sglang": "max_running_requests", "tensorrt-llm": "max_batch_size"}[kind]
+    assert (today.model, today.kind, today.python) == ("org/m", kind, python)
+    assert today.flags == {"tp_size": 2, limit: 64}
+    assert gpus_needed(today.flags, KINDS[kind].parallel) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "searched", "args", "rules"),
+    [
+        (
+            (
+                "python -m sglang.launch_server --model-path org/m --tp 2 --max-running-requests 64 "
+                "--context-length 4096 --disable-radix-cache --quantization fp8 --api-key s3cr3t"
+            ),
+            {"tp_size": 2, "max_running_requests": 64, "disable_radix_cache": True},
+            {"context_length": 4096, "quantization": "fp8"},
+            ("tp_size * dp_size <= gpus",),
+        ),
+        (
+            (
+                "trtllm-serve org/m --tp_size 2 --max_batch_size 64 --max_seq_len 4096 --backend pytorch "
+                "--kv_cache_free_gpu_memory_fraction 0.8 --kv_cache_config.enable_block_reuse=False"
+            ),
+            {
+                "tp_size": 2,
+                "max_batch_size": 64,
+                "kv_cache_free_gpu_memory_fraction": 0.8,
+                "kv_cache_config.enable_block_reuse": False,
+            },
+            {"max_seq_len": 4096, "backend": "pytorch"},
+            (
+                "max_num_tokens >= max_batch_size",
+                "enable_chunked_prefill or max_num_tokens >= max_seq_len",
+                "tp_size * pp_size <= gpus",
+            ),
+        ),
+    ],
+)
+def test_studies_for_other_engines(
+    command: str, searched: dict[str, Value], args: dict[str, Value], rules: tuple[str, ...], trace: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "mine.yaml"
+    arguments = ["init", "--from-command", command, "--trace", trace, "--python", ABSENT, "-o", str(out)]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert "s3cr3t" not in out.read_text() + done.output
+    assert CliRunner().invoke(main, ["validate", str(out)]).exit_code == 0
+    study = parse_study(out.read_text(), str(out))
+    assert study.engine.kind == read_command(command).kind
+    assert study.engine.args == args
+    assert study.resources.gpus == 2
+    assert study.constraints == rules
+    problem = build_problem(study, None, out)
+    assert problem.baseline == problem.space.default
+    assert problem.space.default is not None
+    assert {name: problem.space.default[name] for name in searched} == searched
+    assert len(problem.space.names) >= 8
 
 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
         ("", "no command that serves"),
+        (
+            "sglang generate --model-path m",
+            "expected 'vllm serve MODEL .*'sglang serve --model-path .*'trtllm-serve MODEL",
+        ),
+        ("python -m sglang.bench_serving", "no command that serves a model with vLLM, SGLang or TensorRT-LLM"),
+        ("trtllm-serve disaggregated -c f", "no command that serves"),
+        ("trtllm-serve", "no model is named"),
+        (
+            "trtllm-serve m --extra_llm_api_options f.yaml",
+            "--extra-llm-api-options: its file is not read; write what it",
+        ),
+        ("sglang serve m --nnodes 2", "--nnodes: an evaluation has one node; engine.kind: external"),
         ("docker run vllm/vllm-openai --model m", "no command that serves"),
         ("vllm bench serve", "no command that serves"),
         ("vllm serve", "no model is named"),
@@ -176,6 +268,12 @@ def test_ranges_are_widened_to_hold_what_runs_today() -> None:
     assert parts.args == {"x": 1}
 
 
+def test_a_value_between_powers_of_two_makes_the_scale_a_finer_one() -> None:
+    size = ParameterSpec(type="integer", low=512, high=16384, scale="powers_of_two", default=4096)
+    found = [split({"size": value}, {"size": size}).space["size"] for value in (2048, 5000)]
+    assert [(one.scale, one.default) for one in found] == [("powers_of_two", 2048), ("log", 5000)]
+
+
 def test_a_value_of_another_kind_stays_an_argument() -> None:
     parts = split({"max_num_seqs": "auto", "enable_chunked_prefill": "False"}, usual_space(0))
     assert parts.args == {"max_num_seqs": "auto"}
@@ -257,7 +355,7 @@ def test_the_engine_here_gives_the_space_and_refuses_what_it_has_not(
         ),
     )
     for module in ("scoot_ray.draft", "scoot_ray.resolve"):
-        monkeypatch.setattr(f"{module}.available_flags", lambda *_: installed)
+        monkeypatch.setattr(f"{module}.available_flags", lambda *_, **__: installed)
     python = tmp_path / "python"
     python.touch()
     today = read_command("vllm serve m --max-num-seqs 32 --dtype half --frobnicate 3 --max-model-len 512")

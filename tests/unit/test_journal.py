@@ -148,3 +148,12 @@ def test_failures_written_before_there_were_ambiguous_ones_are_certain(tmp_path:
     event["data"]["outcome"] = {"failed": "crashed", "detail": "boom"}
     path.write_text(json.dumps(event))
     assert Journal(tmp_path).replay().observations[0].outcome == Failed(FailureKind.CRASHED, "boom")
+
+
+def test_events_are_read_on_from_a_number_without_what_came_twice(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.started(Log(), {})
+    journal.stopped("complete", complete=True)
+    copy = json.loads((tmp_path / "00000000.json").read_bytes()) | {"seq": 2}
+    (tmp_path / "00000002.json").write_text(json.dumps(copy))
+    assert [event.seq for event in Journal(tmp_path).events(since=1)] == [1]

@@ -50,6 +50,13 @@ def complaint(folder: Path, text: str) -> str:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
+        ("engine/model", "--help", "engine: model: '--help' is no name"),
+        ("engine/model", "a\nb", "engine: model: 'a\\nb' is no name"),
+        ("engine/env", {"X; rm -rf /": "1"}, "engine: env: 'X; rm -rf /' is no name of a variable"),
+        ("engine/env", {"X": {"from_env": "$(id)"}}, "engine.env.X"),
+        ("engine/env", {"X": "a\0b"}, "engine: env.X: no text with a NUL character"),
+        ("engine/args", {"a b; c": 1}, "engine: args: 'a b; c' is no name of a flag"),
+        ("engine/args", {"tokenizer": "\0"}, "engine: args.tokenizer: no text with a NUL character"),
         ("engin", {}, "engin: unknown key; did you mean 'engine'?"),
         ("workload/arivals", {}, "workload.arivals: unknown key; did you mean 'arrivals'?"),
         ("workload/arrivals/rate", 0, "workload.arrivals.rate: 0: input should be greater than 0"),
@@ -105,6 +112,14 @@ def complaint(folder: Path, text: str) -> str:
         ("name", "../up", "name: '../up': use up to 64 letters"),
         ("parallelism", 0, "parallelism: 0: input should be greater than 0"),
         ("warm_start", ["runs/other"], "warm_start: runs/other: not the folder of a run"),
+        (
+            "warm_start",
+            "runs/other",
+            "warm_start: 'runs/other': should be a list of other runs' folders, such as [runs/",
+        ),
+        ("warm_start", {"run": "a"}, "warm_start: should be a list of other runs' folders, such as [runs/chat-13b]"),
+        ("warm_start", [3], "warm_start.0: 3: input should be a valid string"),
+        ("slos", "error_rate<1%", "slos: 'error_rate<1%': should be a list"),
         ("budget/patience", 0, "budget.patience: 0: input should be greater than 0"),
         ("budget/patience", {}, "budget.patience: give a number of observations, or expected_gain"),
         ("budget/patience", {"expected_gain": 2}, "budget.patience.expected_gain: 2"),

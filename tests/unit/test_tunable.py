@@ -250,6 +250,19 @@ def test_other_engines_spaces_are_changed_alike(
     assert again.problem.space == found.problem.space
 
 
+def test_experts_parallelism_is_there_for_who_asks_and_made_up_prompts_are_warned_of(
+    tmp_path: Path, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoot_ray.resolve.available_flags", lambda *_: sglang_flags())
+    document["engine"] = {"kind": "sglang", "model": "some/model", "args": {"speculative_algorithm": "NGRAM"}}
+    document["constraints"] = ["tp_size % ep_size == 0"]
+    space = {"base": "sglang", "add": {"ep_size": {"type": "choice", "values": [1, 2, 4], "default": 1}}}
+    found = resolved(tmp_path, document, space=space)
+    assert "ep_size" in found.problem.space.names
+    said = [one for one in found.warnings if "their prompts are made up" in one]
+    assert [one.partition(":")[0] for one in said] == ["engine.args.speculative_algorithm", "space.ep_size"]
+
+
 def test_a_help_text_is_of_vllm(tmp_path: Path, document: dict[str, Any]) -> None:
     document["engine"]["kind"] = "sglang"
     assert "engine: help goes with kind: vllm" in complaint(tmp_path, document, space="sglang")

@@ -89,6 +89,29 @@ def test_confirmation_waits_for_the_last_search_trial(tmp_path: Path) -> None:
     assert all(seen.trial.origin is Origin.CONFIRMATION for seen in log.observations[6:])
 
 
+class ClosesAfter(FakeEvaluator):
+    """A pool whose window closes once so many have been evaluated: nothing that runs is stopped, nothing starts."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(random.Random(0), lambda: 0 if len(self.evaluated) >= count else 2)
+
+
+def test_the_end_is_seen_when_the_window_closes_with_the_last_trial(tmp_path: Path) -> None:
+    plan = study(budget=Budget(observations=4))
+    log, _ = run(plan, tmp_path / "search", ClosesAfter(4), Never())
+    assert len(log.searched) == 4
+    log, _ = run(plan, tmp_path / "confirmation", ClosesAfter(6), Never(), confirmations=2)
+    assert len(log.confirmed) == 2
+
+
+def test_what_a_closed_window_leaves_undone_is_done_when_it_opens(tmp_path: Path) -> None:
+    plan, looks = study(budget=Budget(observations=5)), iter(range(10**6))
+    evaluator = FakeEvaluator(random.Random(0), lambda: 2 if next(looks) % 40 < 5 else 0)
+    log, _ = run(plan, tmp_path, evaluator, Never(), confirmations=2)
+    assert len(log.searched) == 5
+    assert len(log.confirmed) == 2
+
+
 class Interrupted:
     """A stop that comes while the optimizer is asked, which then answers with nothing."""
 

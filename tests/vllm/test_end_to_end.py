@@ -67,7 +67,8 @@ def test_a_real_vllm_is_tuned_refusals_are_learnt_and_the_winner_is_confirmed(tm
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["outcomes"]["measured"] == 2
+    ended = result["outcomes"]["measured"] + result["outcomes"]["bounded"]  # the slower one may have been hopeless
+    assert ended == 2
     assert result["outcomes"]["failed"] == {"rejected": 1}
     results = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("real/trials/*/result.json")]
     (refused,) = [one for one in results if "failed" in one["outcome"]]

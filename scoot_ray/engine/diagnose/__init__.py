@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scoot_ray.engine.diagnose.configurations import MEMORY
-from scoot_ray.engine.diagnose.exits import Ending, Phase, ending
+from scoot_ray.engine.diagnose.exits import TOLD, Ending, Phase, ending
 from scoot_ray.engine.diagnose.lines import Statement, statements
 from scoot_ray.engine.diagnose.rule import Rule
 from scoot_ray.engine.diagnose.rules import PARAMETERS, RULES
@@ -24,6 +24,7 @@ __all__ = ["Diagnosis", "Phase", "diagnose"]
 
 _FLAG = re.compile(r"--([a-z]+(?:[-_][a-z]+)*)")
 _LONGEST = 400
+_TOLD_TO_STOP = "API server: shutdown triggered"  # vLLM's, upon a signal; not where its engine died
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ def diagnose(
         return _by_kernel(kernel[0], config)
     if known is not None:
         return _by_rule(known, config)
+    if exit_code == 0 and reading.root is None and reading.told is not None:
+        return _by_ending(TOLD, exit_code, replace(reading, root=reading.told), config)
     return _by_ending(ending(exit_code, phase), exit_code, reading, config)
 
 
@@ -82,11 +85,15 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What a log has to say: the best line that a rule knows, the first unknown error raised, and the last line."""
+    """What a log has to say: the best line that a rule knows, the first unknown error raised, and the last line.
+
+    And the line in which the engine says that somebody told it to stop.
+    """
 
     known: _Known | None
     root: Statement | None
     last: Statement | None
+    told: Statement | None
 
 
 def _read(lines: Iterable[str]) -> _Reading:
@@ -94,22 +101,23 @@ def _read(lines: Iterable[str]) -> _Reading:
     root: Statement | None = None
     tail = _Tail(lines)
     for statement in statements(tail):
-        rule = next((rule for rule in RULES if rule.matches(statement.text)), None)
+        rule = next((rule for rule in RULES if rule.matches(statement.said)), None)
         if rule is not None:
             found = _Known(statement, rule)
             known = found if known is None or found.rank < known.rank else known
         elif statement.raised and root is None:
             root = statement
-    return _Reading(known, root, tail.last)
+    return _Reading(known, root, tail.last, tail.told)
 
 
 class _Tail:
-    """Lines on their way through; remembers the last one that is not blank."""
+    """Lines on their way through; remembers the last one that is not blank, and who was told to stop."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
         self._number = 0
         self.last: Statement | None = None
+        self.told: Statement | None = None
 
     def __iter__(self) -> _Tail:
         return self
@@ -119,6 +127,8 @@ class _Tail:
         self._number += 1
         if line.strip():
             self.last = Statement(self._number, line.strip(), raised=False)
+            if self.told is None and _TOLD_TO_STOP in line:
+                self.told = self.last
         return line
 
 
@@ -131,11 +141,13 @@ def _by_kernel(words: str, config: Config | None) -> Diagnosis:
 
 def _by_rule(known: _Known, config: Config | None) -> Diagnosis:
     statement, rule = known.statement, known.rule
+    # Flags in a line about the machine are the container's, such as --shm-size.
+    engines = rule.kind.of_configuration or config is not None
     return Diagnosis(
         rule.kind,
         statement.text[:_LONGEST],
         statement.number,
-        _involved(statement, rule.parameters, config),
+        _involved(statement, rule.parameters, config) if engines else (),
         rule.advice,
         rule.name,
         rule.ambiguous,

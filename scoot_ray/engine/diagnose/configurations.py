@@ -82,6 +82,7 @@ OUT_OF_MEMORY = (
         MEMORY,
         ambiguous=True,
         weak=True,
+        dead=True,
     ),
 )
 
@@ -116,7 +117,7 @@ REJECTED = (
             r"greater than the number of available",
             r"exceeds the total number of available GPUs",
             r"placement group requiring",
-            r"not enough (?:NUMA|GPU)",
+            r"not enough (?:allowed )?(?:NUMA|GPU)",
             r"is out of bounds for \d+ devices",
         ),
         "tensor × pipeline × data parallel of at most the GPUs of an evaluation",
@@ -220,13 +221,16 @@ UNDER_WAY = (
         FailureKind.CRASHED,
         (
             r"Failed core proc.*: -\d",
-            r"died unexpectedly",
+            r"proc \S+ died unexpectedly",  # Python's resource tracker does so, too, and is started again
             r"died, exit code",
             r"Engine process .* died",
             r"warmup error",
+            r"^!+ Segfault encountered",
+            r"^Fatal Python error: (?:Segmentation fault|Aborted|Illegal instruction|Floating)",
         ),
         "nothing in the log says why: look at dmesg, and run it alone",
         ambiguous=True,
         weak=True,
+        dead=True,
     ),
 )

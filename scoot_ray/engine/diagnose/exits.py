@@ -28,6 +28,9 @@ _ALIVE: Mapping[Phase, Ending] = {
     ),
     "load": Ending(FailureKind.STALLED, "alive, but no request succeeded", "look at the log for what it waits for"),
 }
+TOLD = Ending(FailureKind.INTERNAL, "somebody told it to stop", "nothing to do: it is repeated", ambiguous=False)
+"""An engine that ended in good order, since it was asked to."""
+
 _BY_CODE: Mapping[int, Ending] = {
     -signal.SIGKILL: Ending(
         FailureKind.OUT_OF_MEMORY,

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from scoot_ray.engine.diagnose.deaths import HOLLOW
+
 _LONGEST = 4_000  # characters kept of a line
 _CHUNK_BYTES = 1 << 16
 
@@ -29,6 +31,7 @@ _RAISED = re.compile(
     |^\S+(?:[ ]serve)?:[ ]error:[ ]                       # argparse
     |^Error:[ ]                                           # click
     |^cannot[ ]start[ ]                                   # our guardian
+    |^\S*python[\d.]*:[ ](?:No[ ]module[ ]named|can't[ ]open[ ]file)[ ]   # python -m
     |^terminate[ ]called|^Fatal[ ]Python[ ]error
     """,
     re.VERBOSE,
@@ -36,36 +39,44 @@ _RAISED = re.compile(
 _ANNOUNCED = re.compile(
     r"""^\[E[ \d]|^NCCL[ ]WARN[ ]                          # torch's C++ side, NCCL
     |^/\S*ld:[ ]|^Bus[ ]error|^mpirun[ ]noticed|not[ ]enough[ ]space[ ]for[ ]/dev/shm
+    |^\w[\w ]*[ ]\(src/\w+\.cpp:\d+\)$                    # libzmq, before it aborts
+    |^!+[ ]Segfault[ ]encountered                          # vLLM's compiled parts
     |^Initialization[ ]failed|[Ww]atchdog[ ]timeout[ ]\(   # SGLang
     """,
     re.VERBOSE,
 )
-_SAYS_NOTHING = re.compile(
-    r"""See[ ]root[ ]cause[ ]above(?!.*:[ ]-\d)
+_WRAPPING = r"""
+    See[ ]root[ ]cause[ ]above(?!.*:[ ]-\d)
     |[Ss]ee[ ]stack[ ]trace|check[ ]the[ ]stack[ ]trace[ ]above|background[ ]process\.
-    |Engine(?:Dead|Generate)Error|Background[ ]loop[ ](?:has[ ]errored|is[ ]stopped)|NoneType:[ ]None
+    |EngineGenerateError|NoneType:[ ]None
     |ValidationError:[ ]\d+[ ]validation|^subprocess\.|ChildFailedError
     |The[ ]above[ ]exception|During[ ]handling[ ]of
     |^(?:[\w.]+\.)?(?:(?:Cancelled|Timeout|Assertion|Runtime)Error|SystemExit)(?::[ ]?\d*)?$
-    """,
-    re.VERBOSE,
-)
+    """
+_SAYS_NOTHING = re.compile("|".join((*HOLLOW, f"(?x:{_WRAPPING})")))
 _OF_A_REQUEST = re.compile(r"^Exception in (?:ASGI application|callback)")
 _REQUEST_SOURCES = re.compile(r"serving\w*\.py|protocol\.py|preprocess\.py")
 _FIELD = re.compile(r"^[a-z]\w*(?:\.\w+)*$")
+_LOADING = re.compile(r'^\s+File ".*", line \d+, in (load_weights)$')
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
     """An error that a log states. ``raised``: it ended a traceback or the program; otherwise it was only reported.
 
-    ``number`` counts lines from 1; ``about`` is the field that the line before named, as pydantic's messages do.
+    ``number`` counts lines from 1; ``about`` is the field that the line before named, as pydantic's messages do, or
+    ``load_weights`` where that function raised it.
     """
 
     number: int
     text: str
     raised: bool
     about: str = ""
+
+    @property
+    def said(self) -> str:
+        """What rules look at: the line, and what it is about."""
+        return f"{self.text} [{self.about}]" if self.about else self.text
 
 
 def read_lines(stream: BinaryIO) -> Iterator[str]:
@@ -90,7 +101,16 @@ def statements(lines: Iterable[str]) -> Iterator[Statement]:
             in_request = bool(_OF_A_REQUEST.match(text) or _REQUEST_SOURCES.search(level["source"] or ""))
         if not in_request and _states(text, level) and not _SAYS_NOTHING.search(text):
             yield Statement(number, text.strip(), bool(_RAISED.match(text)), about)
-        about = text.strip() if _FIELD.match(text.strip()) else ""
+        about = _about(text, about)
+
+
+def _about(text: str, before: str) -> str:
+    """What the next statement is about: a field named alone in a line, or the loader of weights up to the error."""
+    if found := _LOADING.match(text):
+        return found[1]
+    if _FIELD.match(text.strip()):
+        return text.strip()
+    return before if text.startswith(" ") else ""
 
 
 def _states(text: str, level: re.Match[str] | None) -> bool:

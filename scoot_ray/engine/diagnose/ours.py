@@ -20,7 +20,7 @@ MACHINE = (
             r"dev/shm.*no space left",
             r"creating shared memory segment",
             r"^Bus error",
-            r"insufficient shared memory",
+            r"insufficient (?:shared memory|space in /dev/shm)",
         ),
         "a larger /dev/shm (docker --shm-size, or an emptyDir of medium Memory)",
     ),
@@ -186,6 +186,8 @@ MODEL = (
             r"There is no module or parameter named",
             r"tokenizer.*(?:corrupt|untagged enum|missing field)",
             r"Couldn't instantiate the backend tokenizer",
+            r"KeyError: 'added_tokens'",  # of a tokenizer.json without
+            r"size of tensor .* must match .*\[load_weights\]",
         ),
         "download the model's files again; compare their sizes with the hub's",
     ),

@@ -13,7 +13,8 @@ class Rule:
     """A row: lines that match one of ``patterns`` prove ``kind``.
 
     ``parameters`` may be involved without being named in the line. A ``weak`` rule counts only where no other applies,
-    since what it sees is often the consequence of something else.
+    since what it sees is often the consequence of something else. ``dead``: an engine that writes such a line has
+    ended, though its process may hang.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Rule:
     parameters: tuple[str, ...] = ()
     ambiguous: bool = False
     weak: bool = False
+    dead: bool = False
     _compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

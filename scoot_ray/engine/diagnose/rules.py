@@ -11,11 +11,15 @@ The messages are those of vLLM 0.4 to 0.32, SGLang 0.4 and TensorRT-LLM 0.7 to 1
 from __future__ import annotations
 
 from scoot_ray.engine.diagnose.configurations import OUT_OF_MEMORY, REJECTED, UNDER_WAY
+from scoot_ray.engine.diagnose.deaths import HOLLOW
 from scoot_ray.engine.diagnose.ours import INSTALLATION, MACHINE, MODEL
 from scoot_ray.engine.diagnose.rule import Rule
 
 RULES: tuple[Rule, ...] = (*MACHINE, *INSTALLATION, *OUT_OF_MEMORY, *MODEL, *REJECTED, *UNDER_WAY)
 """The table, in the order in which a line is looked up: what is nobody's fault first, the general last."""
+
+DEATHS: tuple[str, ...] = (*HOLLOW, *(pattern for rule in RULES if rule.dead for pattern in rule.patterns))
+"""What an engine writes that is dead, though its process may hang; upper and lower case are the same."""
 
 PARAMETERS: tuple[str, ...] = tuple(
     sorted({

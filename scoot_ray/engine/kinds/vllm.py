@@ -7,7 +7,7 @@ from pathlib import Path
 from scoot_ray.engine.flags import serve_command, to_flags
 from scoot_ray.engine.kinds.kind import FlagSource, Kind, Start, name_in_flags
 
-_MODULE = "vllm.entrypoints.openai.api_server"
+MODULE = "vllm.entrypoints.openai.api_server"
 FLAGS = FlagSource(
     "vllm",
     "vllm",
@@ -24,7 +24,7 @@ def command(start: Start) -> list[str]:
         # Started from a Ray worker, vLLM would otherwise look for a Ray cluster to spread over.
         flags.setdefault("distributed_executor_backend", "mp")
     own = ["--model", start.model, "--host", start.host, "--port", str(start.port)]
-    return [*(start.program or (start.python, "-m", _MODULE)), *own, *to_flags(flags, start.switches)]
+    return [*(start.program or (start.python, "-m", MODULE)), *own, *to_flags(flags, start.switches)]
 
 
 def show(start: Start) -> list[str]:

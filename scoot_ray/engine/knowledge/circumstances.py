@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Release = tuple[int, int]
+Release = tuple[int, ...]
 
-_RELEASE = re.compile(r"(\d+)\.(\d+)")
+_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _FIRST: Release = (0, 4)
 NEWEST: Release = (1 << 16, 0)
 """What a build without a number is taken for."""
@@ -84,11 +84,11 @@ class Circumstances:
 
 
 def release_of(version: str) -> Release:
-    """Return (major, minor); a build from source without a number of its own ("0.1.dev8…") is the newest."""
+    """Return (major, minor, patch); a build from source without a number of its own ("0.1.dev8…") is the newest."""
     match = _RELEASE.search(version)
     if match is None:
         return NEWEST
-    release = (int(match[1]), int(match[2]))
+    release = tuple(int(number or 0) for number in match.groups())
     return NEWEST if "dev" in version and release < _FIRST else release
 
 

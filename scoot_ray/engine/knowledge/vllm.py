@@ -11,6 +11,7 @@ from scoot_ray.engine.knowledge.circumstances import Circumstances
 from scoot_ray.engine.knowledge.table import Knowledge, LeaveOut, Range, Tunable
 from scoot_ray.engine.knowledge.vllm_batching import (
     chunked_prefill,
+    cpu_without_caches,
     delay_factor,
     full_prompt_reserved,
     long_prefill,
@@ -32,10 +33,13 @@ from scoot_ray.search.parameters import Boolean, Choice, Float
 
 _NO_GPU = "acts on GPUs alone"
 _GRAPHS_COUNTED_FROM = (0, 21)
+_CPU_BLOCKS_FROM = (0, 11, 1)  # vllm/platforms/cpu.py
 
 
 def block_size(c: Circumstances, flag: Flag) -> Range | LeaveOut:
     """Tokens per block of the KV cache: what the engine's parser and the backends of that release take."""
+    if not c.gpus and c.release < _CPU_BLOCKS_FROM:
+        return LeaveOut("the CPU backend of this release takes 16 alone, unless Intel's extension is installed")
     if not c.gpus:
         # The CPU backend's default, where multiples of 32 are taken.
         return Range(Choice("block_size", (32, 64, 128)), 128, "the CPU backend takes multiples of 32")
@@ -65,6 +69,8 @@ def gpu_memory_utilization(c: Circumstances, flag: Flag) -> Range | LeaveOut:
 
 def prefix_caching(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
     """Only where the trace tells which prompts begin alike; a made-up prompt shares nothing."""
+    if cpu_without_caches(c):
+        return LeaveOut("the CPU backend of this release turns it off")
     if c.lengths is None or c.lengths.shared is None:
         return LeaveOut("the trace does not say which prompts begin alike, so its effect cannot be measured")
     if not c.lengths.shared:
@@ -113,7 +119,9 @@ def capture_length(c: Circumstances, flag: Flag) -> Range | LeaveOut:
     if longest <= 2048:
         return LeaveOut(f"no sequence is longer than {longest} tokens: all are captured")
     default = flag.default if isinstance(flag.default, int) else 8192
-    sizes = tuple(size for size in (2048, 4096, 8192, 16384, 32768) if size < 2 * longest or size == default)
+    ladder = (2048, 4096, 8192, 16384, 32768)
+    enough = default if default >= longest else next((size for size in ladder if size >= longest), ladder[-1])
+    sizes = tuple(sorted({*(size for size in ladder if size < longest), default, enough}))
     return Range(Choice("max_seq_len_to_capture", sizes), default, f"up to the longest sequence of {longest} tokens")
 
 
@@ -128,6 +136,8 @@ def old_engine_switch(name: str) -> Tunable:
     """A switch of V0, off by default, that newer releases answer by falling back to V0."""
 
     def rule(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
+        if not c.gpus and name == "disable_async_output_proc":
+            return LeaveOut("the CPU backend does not have what it turns off")
         if not old_engine(c):
             return LeaveOut("makes this release fall back to the old engine, or does nothing")
         return Range(Boolean(name), False, "on and off")
@@ -135,8 +145,10 @@ def old_engine_switch(name: str) -> Tunable:
     return Tunable(name, "work of the HTTP side beside or between the steps", rule, spare=True, lived="0.5 to 0.10")
 
 
-def eager(_c: Circumstances, _flag: Flag) -> Range | LeaveOut:
+def eager(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
     """Pays where memory is short or models are tiny."""
+    if not c.gpus and old_engine(c):
+        return LeaveOut("the CPU backend of this release knows nothing else")
     return Range(
         Boolean("enforce_eager"), False, "on and off; without compiled graphs steps are slower, start and memory less"
     )
@@ -144,6 +156,8 @@ def eager(_c: Circumstances, _flag: Flag) -> Range | LeaveOut:
 
 def preemption(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
     """What the old engine did with a sequence it ran out of memory for."""
+    if not c.gpus:
+        return LeaveOut("the CPU backend has nowhere to swap to")
     if not old_engine(c):
         return LeaveOut("makes this release fall back to the old engine")
     return Range(

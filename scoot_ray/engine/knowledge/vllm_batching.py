@@ -9,19 +9,26 @@ from __future__ import annotations
 from math import ceil, log2
 
 from scoot_ray.engine.catalogue import Flag
-from scoot_ray.engine.knowledge.circumstances import Circumstances
+from scoot_ray.engine.knowledge.circumstances import Circumstances, release_of
 from scoot_ray.engine.knowledge.table import LeaveOut, Range
+from scoot_ray.engine.rules import CHUNKS_ALWAYS
 from scoot_ray.search.parameters import Boolean, Choice, Float, Integer
 
 _NEW_ENGINE_FROM = (0, 8)
 _NEW_ENGINE_ON_CPU_FROM = (0, 9)
-_ALWAYS_CHUNKS = ((0, 8), (0, 11))
+_WARNS_FROM = (0, 12)  # of prompts that go whole
+_CPU_CACHES_FROM = (0, 6, 5)  # pull request 10355; vllm/executor/cpu_executor.py turned both off
 _LONG_CONTEXT = 32768  # tokens, beyond which 0.5 to 0.7 turn chunked prefill on
 
 
 def old_engine(c: Circumstances) -> bool:
     """Return whether this release runs its first engine (V0) when nothing is set."""
     return c.release < (_NEW_ENGINE_FROM if c.gpus else _NEW_ENGINE_ON_CPU_FROM)
+
+
+def cpu_without_caches(c: Circumstances) -> bool:
+    """Return whether this is a CPU backend that turns prefix caching and chunked prefill off."""
+    return not c.gpus and c.release < _CPU_CACHES_FROM
 
 
 def server_defaults(c: Circumstances) -> tuple[int, int]:
@@ -53,7 +60,7 @@ def max_num_seqs(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
         high = 2048 if c.gpus else 512
         return Range(Integer("max_num_seqs", 8, high, scale="log"), default, f"8 to {high}, on a logarithmic scale")
     high = min(max(_power_of_two(2 * c.concurrency), 256), 2048)
-    why = f"memory holds about {c.concurrency:.0f} requests of this trace at once; up to {high}"
+    why = f"memory holds about {c.concurrency:.0f} requests of this trace at once; up to {_upper(high, default)}"
     return Range(Integer("max_num_seqs", 8, max(high, default), scale="log"), default, why)
 
 
@@ -65,19 +72,28 @@ def max_num_batched_tokens(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
     high = min(max(_power_of_two(4 * longest), least), most)
     if not always_chunks(c):
         high = max(high, min(_power_of_two(c.max_model_len or 0), 4 * most))  # whole prompts must fit in a step
-    why = f"256 to {high}: four of the longest prompts (p99 {longest} tokens)" if longest else f"256 to {high}"
-    return Range(Integer("max_num_batched_tokens", 256, max(high, default), scale="log"), default, why)
+    # Where whole prompts must fit into a step, and nothing can be done about it, less would be refused.
+    low = min(max(256, c.max_model_len or 2048), default) if cpu_without_caches(c) else 256
+    why = f"{low} to {_upper(high, default)}"
+    why += f": four of the longest prompts (p99 {longest} tokens)" if longest else ""
+    return Range(Integer("max_num_batched_tokens", low, max(high, default), scale="log"), default, why)
+
+
+def _upper(high: int, default: int) -> str:
+    """How far a range goes that holds the default whatever it is."""
+    return f"{high}" if high >= default else f"{default}, the default, though {high} would do"
 
 
 def always_chunks(c: Circumstances) -> bool:
     """Return whether this release cannot, or should not, run without chunked prefill."""
-    return not old_engine(c) and c.release != (0, 11)
+    return not old_engine(c) and not release_of(CHUNKS_ALWAYS[1]) <= c.release < _WARNS_FROM
 
 
 def chunked_prefill(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
-    """Free in the old engine and in 0.11; always on in between; off is at one's own risk later."""
-    first, until = _ALWAYS_CHUNKS
-    if first <= c.release < until and not old_engine(c):
+    """Free in the old engine and in 0.11.1 and 0.11.2; always on in between; off is at one's own risk later."""
+    if cpu_without_caches(c):
+        return LeaveOut("the CPU backend of this release turns it off")
+    if c.release < release_of(CHUNKS_ALWAYS[1]) and not old_engine(c):
         return LeaveOut("this release always chunks, whatever the flag says")
     if always_chunks(c):
         return LeaveOut("on by default, and this release warns that turning it off may crash or give wrong answers")
@@ -107,6 +123,8 @@ def delay_factor(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
 
 def scheduler_steps(c: Circumstances, _flag: Flag) -> Range | LeaveOut:
     """Of 0.6 and 0.7; answers come in bursts of as many tokens."""
+    if not c.gpus:
+        return LeaveOut("the CPU backend does not have it")  # issue 8477
     if not old_engine(c):
         return LeaveOut("makes this release fall back to the old engine")
     return Range(Choice("num_scheduler_steps", (1, 4, 8, 16)), 1, "one, or a few; more makes requests wait longer")

@@ -16,7 +16,9 @@ from scoot_ray.search.objectives import SLO
 EVALUATION_PROBES = 8
 """Loads of one arrival order, at most, where a study asks for ``max_rate_under_slo``; its own load is the first."""
 
-_EVALUATION_PRECISION = 0.1
+EVALUATION_PRECISION = 0.1
+"""How far apart, relatively, the rates of two such searches may end by their steps alone."""
+
 _EVALUATION_REACH = 64.0  # times the study's rate
 ORDERS_APART = 1000  # a repeat's arrival order is none that a study's confirmation uses
 
@@ -24,7 +26,7 @@ ORDERS_APART = 1000  # a repeat's arrival order is none that a study's confirmat
 def evaluation_search(rate: float, duration_s: float) -> RateSearch:
     """The search within one evaluation, from the study's ``rate`` in requests per second."""
     highest = rate * _EVALUATION_REACH
-    return RateSearch(rate, highest, duration_s, _EVALUATION_PRECISION, max_probes=EVALUATION_PROBES)
+    return RateSearch(rate, highest, duration_s, EVALUATION_PRECISION, max_probes=EVALUATION_PROBES)
 
 
 def probe_rate(

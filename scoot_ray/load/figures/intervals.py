@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
+from scipy import stats
 
 from scoot_ray.load.figures.metrics import PERCENTILES, Floats, itl_s, request_latencies_s, successes
 from scoot_ray.load.trace import RequestRecord
@@ -41,6 +42,14 @@ def intervals_of(records: Sequence[RequestRecord], seed: int = 0) -> dict[str, I
         values_ms = np.array([one[name] for one in latencies if name in one]) * 1e3
         found |= _of_latency(name, values_ms, seed)
     return found | _of_itl(done, seed)
+
+
+def share_interval(hits: int, count: int) -> Interval | None:
+    """The exact 95% interval of a share such as ``error_rate`` (Clopper and Pearson, 1934); None of nothing."""
+    if not count:
+        return None
+    low, high = stats.binomtest(hits, count).proportion_ci(CONFIDENCE, method="exact")
+    return float(low), float(high)
 
 
 def _of_latency(name: str, values_ms: Floats, seed: int) -> dict[str, Interval]:

@@ -84,6 +84,8 @@ def helm_values(deployment: Deployment) -> str:
         "env": list(_env(deployment)),
     }
     notes = ["use     helm install NAME vllm/vllm-stack -f values.yaml", *_checks(deployment)]
+    if "enable_prefix_caching" not in deployment.flags:
+        notes.append("check   the chart sets prefix caching, on here, which the study left to the engine")
     return commented(deployment.header, notes) + yaml_text({"servingEngineSpec": {"modelSpec": [model]}})
 
 

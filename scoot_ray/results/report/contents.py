@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from scoot_ray.engine.kinds import KINDS
+from scoot_ray.results.next_steps import next_steps
 from scoot_ray.results.report.chart import Figure, Table
 from scoot_ray.results.report.distributions import Spread, distributions_figure, spreads_of
 from scoot_ray.results.report.effort import Cost, cost_table, costs_of, failure_table, timeline_figure
@@ -44,6 +45,7 @@ class Report:
     environment: Table
     rows: tuple[Row, ...]
     study: str
+    steps: tuple[tuple[str, str], ...]
     spans: tuple[Span, ...]
     spreads: tuple[Spread, ...]
 
@@ -57,7 +59,7 @@ class Report:
 def report_of(run: Run, *, logs: bool = True) -> Report:
     """Put a run's report together; without ``logs`` the engines' own words are left out."""
     study = run.resolved.study
-    spans = spans_of(run.events, study.parallelism, virtual=study.engine.in_virtual_time)
+    spans = spans_of(run.events, study.parallelism.max, virtual=study.engine.in_virtual_time)
     spreads = spreads_of(run)
     costs = costs_of(run, spans)
     failed = [seen for seen in run.log.observations if isinstance(seen.outcome, Failed)]
@@ -79,6 +81,7 @@ def report_of(run: Run, *, logs: bool = True) -> Report:
         _environment(run),
         rows_of(run, spans, logs=logs),
         _study_text(run),
+        next_steps(str(run.folder), run.result),
         spans,
         spreads,
     )

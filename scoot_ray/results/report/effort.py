@@ -66,7 +66,7 @@ def timeline_figure(run: Run, spans: Sequence[Span]) -> Figure | None:
 
 def costs_of(run: Run, spans: Iterable[Span]) -> tuple[Cost, ...]:
     """What search, confirmation, and failures that are not the configurations' own took."""
-    confirming = {trial.id for trial in run.log.trials if trial.origin is Origin.CONFIRMATION}
+    confirming = {trial.id for trial in run.log.trials if trial.origin in {Origin.CONFIRMATION, Origin.SOAK}}
     ours = {kind.value for kind in FailureKind if not kind.of_configuration}
     parts: dict[str, list[Span]] = {"search": [], "confirmation": [], "lost and tried again": []}
     for span in spans:

@@ -105,11 +105,11 @@ def _lead(run: Run) -> str:
     again = f"{_sentence_case(run.seen)} again under {counted(orders, 'other arrival order')}, "
     today = f"the {verdict['reference']} configuration"
     winner, reference = _standings(run, verdict)
-    if winner["meets_slos"] != reference["meets_slos"]:
-        if winner["meets_slos"]:
-            return f"{again}the best finalist keeps the SLOs, which {today} does not."
-        return f"{again}no finalist keeps the SLOs that {today} keeps, so it stays."
     chosen = key(run.result["recommended"]["config"]) == key(verdict["winner"])
+    if chosen and winner["meets_slos"] and not reference["meets_slos"]:
+        return f"{again}the best finalist keeps the SLOs, which {today} does not."
+    if reference["meets_slos"] and not winner["meets_slos"]:
+        return f"{again}no finalist keeps the SLOs that {today} keeps, so it stays."
     words = {
         ("better", True): f"the best finalist beats {today} beyond the noise.",
         ("trade", True): f"the best finalist gains more on one objective than it costs on the other, against {today}.",
@@ -202,6 +202,10 @@ def _notes(run: Run) -> tuple[str, ...]:
         notes.append(f"Serve {recommended['replicas']} replicas of this on GPUs of their own, behind a balancer.")
     if recommended and study.engine.env:
         notes.append(f"With the study's environment variables: {', '.join(sorted(study.engine.env))}.")
+    for standing in run.result["confirmation"]:
+        if (soak := standing["soak"]) is not None:
+            one = "What is recommended" if recommended and standing["config"] == recommended["config"] else "A finalist"
+            notes.append(f"{one} {soak['line']}.")
     return tuple(notes)
 
 

@@ -44,6 +44,9 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _section(figure)
     yield from ("## Cost", "", *_table(report.cost), "## Environment", "", *_table(report.environment))
     yield from ("## Every trial", "", *_table(_trials(report.rows)), *_logs(report.rows))
+    if report.steps:
+        yield from ("## What next", "")
+        yield from (*_code("\n".join(f"{command}  # {purpose}" for command, purpose in report.steps)), "")
     yield from ("## How to reproduce", "", "Save as `study.yaml`, then `scoot-ray tune study.yaml`:", "")
     yield from _code(report.study, "yaml")
 

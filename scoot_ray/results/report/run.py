@@ -121,7 +121,7 @@ def read_run(folder: RunFolder, resolved: Resolved, now: datetime | None = None)
         state,
         _shareable(summarise(resolved, log, state == "complete", reason, folder.circumstances)),
         explain_document(resolved, log),
-        folder.read_json("environment.json") or {},
+        folder.environment,
         now or datetime.now(UTC),
     )
 

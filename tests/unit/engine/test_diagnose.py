@@ -105,6 +105,14 @@ def test_a_silent_log_leaves_the_exit_code(code: int | None, phase: Phase, kind:
         assert found.advice
 
 
+def test_an_engine_that_was_told_to_stop_is_nobodys_fault() -> None:
+    told = "(APIServer pid=8) INFO 11-23 20:55:23 [launcher.py:254] [shutdown] API server: shutdown triggered"
+    found = diagnose(0, f"{NOISE}{told}\nINFO:     Shutting down\n", "load")
+    assert (found.kind, found.ambiguous, found.evidence) == (Kind.INTERNAL, False, told)
+    assert diagnose(0, f"{NOISE}{told}\n{CORE}MemoryError: std::bad_alloc\n", "load").kind is Kind.OUT_OF_MEMORY
+    assert diagnose(None, f"{NOISE}{told}\n", "load").kind is Kind.STALLED
+
+
 def test_the_first_error_is_the_cause_and_not_what_follows_from_it() -> None:
     log = f"{CORE}ValueError: head size 48 is odd\nConnectionError: Permission denied\n"
     assert (

@@ -202,6 +202,44 @@ def test_reasons_for_leaving_out(version: str, name: str, reason: str) -> None:
     assert reason in why_not(space_of(version, 2), name)
 
 
+@pytest.mark.parametrize(
+    ("version", "name", "reason"),
+    [
+        ("0.4.2", "enable_prefix_caching", "the CPU backend of this release turns it off"),
+        ("0.4.2", "enable_chunked_prefill", "the CPU backend of this release turns it off"),
+        ("0.4.2", "enforce_eager", "the CPU backend of this release knows nothing else"),
+        ("0.4.2", "block_size", "takes 16 alone"),
+        ("0.8.5", "block_size", "takes 16 alone"),
+        ("0.6.6.post1", "num_scheduler_steps", "the CPU backend does not have it"),
+        ("0.6.6.post1", "preemption_mode", "nowhere to swap to"),
+        ("0.6.6.post1", "disable_async_output_proc", "does not have what it turns off"),
+    ],
+)
+def test_what_the_cpu_s_backend_did_not_have_yet(version: str, name: str, reason: str) -> None:
+    assert reason in why_not(space_of(version, 0), name)
+
+
+def test_what_the_cpu_s_backend_has_now() -> None:
+    assert {"enable_prefix_caching", "enable_chunked_prefill"} <= set(space_of("0.6.6.post1", 0).names)
+    assert parameter(space_of("0.11.2", 0), "block_size") == Choice("block_size", (32, 64, 128))
+
+
+def test_a_range_that_was_widened_for_the_default_says_so() -> None:
+    space = space_of("0.8.5", 1, model=replace(SMALL, kv_bytes_per_token=5e6), accelerator="H100")
+    one = next(one for one in space.included if one.name == "max_num_seqs")
+    assert one.why.endswith("up to 1024, the default, though 256 would do")
+    assert one.parameter.accepts(1024)
+
+
+def test_lengths_to_capture_are_those_that_differ() -> None:
+    """All sequences are captured from the longest one on."""
+    short, long = (
+        parameter(space_of("0.4.2", max_model_len=length), "max_seq_len_to_capture") for length in (4096, 16384)
+    )
+    assert short == Choice("max_seq_len_to_capture", (2048, 8192))
+    assert long == Choice("max_seq_len_to_capture", (2048, 4096, 8192, 16384))
+
+
 def test_fixed_arguments_are_not_searched() -> None:
     space = space_of("0.32.0", fixed={"block_size": 32, "dtype": "bfloat16"})
     assert why_not(space, "block_size") == "fixed to 32 by engine.args"
@@ -215,9 +253,9 @@ def test_spare_parameters_only_fill_a_small_space() -> None:
 
 @pytest.mark.parametrize(
     ("version", "release"),
-    [("0.6.6.post1", (0, 6)), ("0.32.0+cpu", (0, 32)), ("v0.11.0rc2", (0, 11)), ("1.0", (1, 0))],
+    [("0.6.6.post1", (0, 6, 6)), ("0.32.0+cpu", (0, 32, 0)), ("v0.11.1rc2", (0, 11, 1)), ("1.0", (1, 0, 0))],
 )
-def test_releases(version: str, release: tuple[int, int]) -> None:
+def test_releases(version: str, release: tuple[int, ...]) -> None:
     assert release_of(version) == release
 
 
@@ -256,6 +294,14 @@ def test_rules_are_those_of_the_release() -> None:
     names = {"max_num_seqs", "max_num_batched_tokens", "enable_chunked_prefill", "enable_prefix_caching"}
     assert any("enable_prefix_caching" in rule for rule in rules_among(names, (0, 4)))
     assert rules_among(names, (0, 32)) == ("max_num_batched_tokens >= max_num_seqs",)
+    lengths = {*names, "max_model_len"}
+    whole = "enable_chunked_prefill or max_num_batched_tokens >= max_model_len"
+    versions = ("0.4.2", "0.7.3", "0.8.0", "0.9.2", "0.10.2", "0.11.0", "0.11.1", "0.32.0")
+    assert [whole in rules_among(lengths, release_of(one)) for one in versions] == [
+        *(True, True),
+        *(False, False, False, False),  # which chunk whatever the flag says
+        *(True, True),
+    ]
     assert "tensor_parallel_size * pipeline_parallel_size <= gpus" in rules_among(
         {"tensor_parallel_size", "pipeline_parallel_size", "gpus"}, (0, 32)
     )

@@ -160,6 +160,13 @@ def test_a_cache_that_grows_is_progress_though_the_log_is_silent(
         ("RuntimeError: Engine core initialization failed. See root cause above.", True),
         ("(EngineCore_DP0 pid=7) ERROR 11-23 10:41:43 [core.py:1510] EngineCore failed to start.", True),
         ("vllm.engine.async_llm_engine.AsyncEngineDeadError: Background loop has errored already.", True),
+        (
+            "ERROR 07-01 13:54:43 multiproc_worker_utils.py:120] Worker VllmWorkerProcess pid 9 died, exit code: -6",
+            True,
+        ),
+        ("Worker proc VllmWorker-1 died unexpectedly (exit code: -9), shutting down executor.", True),
+        ("UserWarning: resource_tracker: process died unexpectedly, relaunching.  Some resources might leak.", False),
+        ("INFO 11-23 10:41:43 [core.py:1] Loading weights: 3 shards died down to 2", False),
         ("ERROR 11-23 10:41:43 [fa.py:3] Failed to import Triton kernels: No module named 'triton'", False),
         ("INFO 11-23 10:41:43 [core.py:1] Initializing a V1 LLM engine", False),
     ],

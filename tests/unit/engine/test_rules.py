@@ -39,6 +39,8 @@ def test_every_rule_can_be_parsed_and_says_where_it_was_read(rule: Rule) -> None
         ("0.6", "not (enable_chunked_prefill and enable_prefix_caching)", False),
         ("0.7.3", "enable_chunked_prefill or max_num_batched_tokens >= max_model_len", True),
         ("0.9.2", "enable_chunked_prefill or max_num_batched_tokens >= max_model_len", False),
+        ("0.11.0", "enable_chunked_prefill or max_num_batched_tokens >= max_model_len", False),
+        ("0.11.1", "enable_chunked_prefill or max_num_batched_tokens >= max_model_len", True),
         ("0.32.0", "enable_chunked_prefill or max_num_batched_tokens >= max_model_len", True),
         ("0.32.1rc1.dev7", "long_prefill_token_threshold <= max_model_len", True),
         ("0.11.0", "max_num_batched_tokens >= max_num_seqs", True),

@@ -150,6 +150,27 @@ def test_a_run_of_one_observation(run_of: Make) -> None:
     assert "under way" in html_report(report)
 
 
+@pytest.mark.slow  # the models are fitted, as they are for anybody
+def test_a_run_of_two_thousand_observations(run_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    seen = [
+        Observation(
+            Trial(at, {**DEFAULT, "max_num_seqs": 2 ** (at % 7)}, Origin.MODEL if at else Origin.DEFAULT),
+            Failed(FailureKind.CRASHED, "no")
+            if at % 50 == 49
+            else Measured({"mean_ttft_ms": 100.0 + at * 7919 % 2003, "mean_tpot_ms": 10.0 + at * 104729 % 1999 / 20}),
+        )
+        for at in range(2000)
+    ]
+    report = reported(run_of(timed(seen), changes={"budget": {"observations": 2000}}))
+    page = html_report(report)
+    assert {"front", "progress", "timeline"} < {figure.id for figure in report.figures}
+    assert report.importance is not None
+    assert report.dependence is not None
+    assert page.count('id="trial-') == 2000
+    assert len(page) < 8e6
+
+
 def test_a_run_where_nothing_has_happened_yet(run_of: Make) -> None:
     report = reported(run_of([], stopped=False))
     assert report.headline.title == "Nothing is measured yet"
@@ -187,7 +208,7 @@ def hostile(run_of: Make) -> Report:
     ]
     harmless = HOSTILE.replace("\x00", "").replace("\ud800", "").replace("\x1b", "").replace("/", "")
     engine = {
-        "model": harmless,
+        "model": "".join(filter(str.isprintable, harmless)),
         "python": "elsewhere/bin/python",
         "args": {"dtype": harmless},
         "env": {"KEY": "s3cret"},
@@ -284,3 +305,13 @@ def test_mistakes_are_one_line(run_of: Make, tmp_path: Path) -> None:
         assert done.exit_code == 2
         assert done.stderr.startswith("error: ")
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_can_be_done_next_is_in_every_form(whole: Report) -> None:
+    folder = whole.run.folder.path
+    for text in (html_report(whole), markdown_report(whole)):
+        for verb in ("choose", "export", "reproduce", "verify"):
+            assert f"scoot-ray {verb} {folder}" in text
+    trial = next(step for step, _ in whole.steps if "reproduce" in step).split()[-1]
+    config = next(one["config"] for one in whole.run.result["observations"] if str(one["trial"]) == trial)
+    assert config == whole.run.result["recommended"]["config"]

@@ -1,0 +1,143 @@
+"""A node that kills every engine is left alone, then tried with one evaluation at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from scoot_ray.cluster.capacity import Node, View
+from scoot_ray.cluster.nodes import Nodes
+from scoot_ray.cluster.quarantine import PAUSE_S, Quarantine, sign
+from scoot_ray.search import Bounded, Failed, FailureKind, Measured, Observation, Origin, Outcome, Trial
+from scoot_ray.study import Resources
+
+CRASHED = Failed(FailureKind.CRASHED, "nobody knows why", ambiguous=True)
+LOST = Failed(FailureKind.NODE_LOST, "the worker died")
+REFUSED = Failed(FailureKind.REJECTED, "no such flag")
+FINE = Measured({})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (FINE, True),
+        (Bounded({}, "lost"), True),
+        (CRASHED, False),
+        (LOST, False),
+        (Failed(FailureKind.ENVIRONMENT, "disk full"), False),
+        (REFUSED, None),
+        (Failed(FailureKind.PREEMPTED, "drained"), None),
+    ],
+)
+def test_what_an_outcome_says_of_its_node(outcome: Outcome, said: bool | None) -> None:
+    assert sign(outcome) is said
+
+
+def struck(times: int = 3, now_s: float = 0.0) -> Quarantine:
+    found = Quarantine()
+    for _ in range(times):
+        found.note("bad", CRASHED, now_s)
+    return found
+
+
+def test_three_in_a_row_shut_a_node_and_a_survivor_or_two_do_not() -> None:
+    assert struck(2).shut == frozenset()
+    assert struck(3).shut == {"bad"}
+    mixed = struck(2)
+    mixed.note("bad", FINE, 0.0)
+    mixed.note("bad", CRASHED, 0.0)
+    mixed.note("bad", REFUSED, 0.0)
+    mixed.note("bad", LOST, 0.0)
+    assert mixed.shut == frozenset()
+
+
+def test_after_a_minute_one_canary_may_go_and_its_survival_opens_the_node() -> None:
+    found = struck()
+    assert found.due(PAUSE_S - 1) == frozenset()
+    assert found.due(PAUSE_S) == {"bad"}
+    found.send("bad", 7)
+    assert found.due(PAUSE_S) == frozenset(), "one at a time"
+    found.ended(7)
+    found.note("bad", FINE, PAUSE_S + 30)
+    assert found.shut == frozenset()
+
+
+def test_a_canary_that_dies_doubles_the_pause_up_to_half_an_hour() -> None:
+    found, now_s = struck(), 0.0
+    for pause_s in (60, 120, 240, 480, 960, 1800, 1800):
+        assert found.due(now_s + pause_s - 1) == frozenset()
+        now_s += pause_s
+        assert found.due(now_s) == {"bad"}
+        found.send("bad", 7)
+        found.ended(7)
+        found.note("bad", LOST, now_s)
+
+
+def test_a_canary_that_says_nothing_is_followed_by_another() -> None:
+    found = struck()
+    found.send("bad", 7)
+    found.ended(7)
+    found.note("bad", REFUSED, PAUSE_S)
+    assert found.due(PAUSE_S) == {"bad"}
+
+
+def view(*names: str) -> View:
+    has = {"CPU": 4.0}
+    return View(tuple(Node(name, name, has, has, {}, True, frozenset()) for name in names))
+
+
+def trial(number: int) -> Trial:
+    return Trial(number, {"max_num_seqs": 8}, Origin.MODEL)
+
+
+def nodes_with_bad(monkeypatch: pytest.MonkeyPatch, seen: View) -> tuple[Nodes, list[float]]:
+    clock = [0.0]
+    monkeypatch.setattr("scoot_ray.cluster.nodes.time.monotonic", lambda: clock[0])
+    nodes = Nodes(Resources(cpus=1.0))
+    for number in range(3):
+        nodes.note("bad", Observation(trial(number), CRASHED, "host-of-bad"), seen)
+    return nodes, clock
+
+
+def test_a_trial_that_failed_is_tried_elsewhere_and_others_go_anywhere() -> None:
+    nodes = Nodes(Resources(cpus=1.0))
+    nodes.note("a", Observation(trial(0), LOST), view("a", "b"))
+    assert nodes.for_trial(trial(0), view("a", "b")) == {"ray.io/node-id": "!in(a)"}
+    assert nodes.for_trial(trial(1), view("a", "b")) == {}
+    assert nodes.for_trial(trial(0), view("a")) == {}, "there is no elsewhere"
+    assert nodes.for_trial(trial(0), None) == {}
+
+
+def test_a_node_in_quarantine_gets_nothing_and_then_a_canary_that_has_not_failed_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = view("bad", "good")
+    nodes, clock = nodes_with_bad(monkeypatch, seen)
+    assert nodes.idle(seen) == 4
+    assert list(nodes.notices) == ["node host-of-bad is in quarantine: evaluation after evaluation failed there"]
+    assert nodes.for_trial(trial(9), seen) == {"ray.io/node-id": "!in(bad)"}
+    clock[0] = PAUSE_S
+    assert nodes.idle(seen) == 5
+    assert nodes.for_trial(trial(0), seen) == {"ray.io/node-id": "!in(bad)"}
+    assert nodes.for_trial(trial(9), seen) == {"ray.io/node-id": "bad"}
+    assert nodes.for_trial(trial(10), seen) == {"ray.io/node-id": "!in(bad)"}
+    nodes.taken_back(trial(9))
+    assert nodes.for_trial(trial(10), seen) == {"ray.io/node-id": "bad"}
+    nodes.note("bad", Observation(trial(10), FINE), seen)
+    assert not nodes.notices
+
+
+def test_the_only_node_is_used_whatever_is_known_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes, _ = nodes_with_bad(monkeypatch, view("bad"))
+    assert nodes.idle(view("bad")) == 4
+    assert nodes.for_trial(trial(9), view("bad")) == {}
+
+
+def test_nothing_is_held_against_a_node_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes, _ = nodes_with_bad(monkeypatch, view("other"))
+    assert nodes.notices == ()
+
+
+def test_what_is_waited_for_is_said() -> None:
+    nodes = Nodes(Resources(cpus=2.0))
+    assert nodes.waiting_for(view("a")) == "waiting for 2 CPU free on one node"
+    assert "autoscaler" in nodes.waiting_for(view())
