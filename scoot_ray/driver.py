@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import PurePath
 from types import FrameType
 from typing import Any
 
@@ -26,7 +27,7 @@ from scoot_ray.cluster.simulated import SimulatedPool
 from scoot_ray.cluster.task import Task
 from scoot_ray.cluster.telemetry import StudyGauges
 from scoot_ray.environment import environment_of
-from scoot_ray.history import KEPT, pasts_to_json
+from scoot_ray.history import pasts_to_json
 from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
 from scoot_ray.problem import ending_rule, goodput_limits, rate_slos
@@ -37,9 +38,10 @@ from scoot_ray.results.live import EventLines, EventSink, LiveDisplay, PlainLine
 from scoot_ray.results.notices import Notices
 from scoot_ray.results.report import html_report, read_run, report_of
 from scoot_ray.results.summary import summarise
-from scoot_ray.run_folder import RunFolder
+from scoot_ray.run_folder import KEPT, STUDY, RunFolder, folder_of
 from scoot_ray.search import Failed
 from scoot_ray.simulation import Simulation
+from scoot_ray.storage import PlaceError, absolute
 from scoot_ray.study import Study
 from scoot_ray.tune import RetryPolicy, Watcher, Watchers, tune
 
@@ -100,33 +102,55 @@ class Outcome:
 
     result: Mapping[str, Any]
     interrupted: bool
-    report: Path | None
+    report: str | None
 
 
 def create(resolved: Resolved) -> RunFolder:
-    """Make the folder of a new run.
+    """Make the folder of a new run. What is in it is settled once the study is held: see ``run``.
 
     Raises:
-        RunError: the study has been run already.
+        RunError: the study has been run already, or its output cannot be written.
     """
-    folder = RunFolder(Path(resolved.study.output) / resolved.study.name)
+    output = resolved.study.output
+    if "runtime_resources" in PurePath(output).parts:
+        raise RunError(f"output: {output}: is in the job's own folder, which Ray removes; give a full path")
+    try:
+        folder = folder_of(output, resolved.study.name)
+        _refuse_begun(folder)
+        if not folder.is_run:  # else of a start that failed, or of one at this moment
+            _write(resolved, folder)
+    except PlaceError as error:
+        raise RunError(f"output: {error}") from error
+    except OSError as error:
+        raise RunError(f"output: {output}: cannot be written: {_line(error)}") from error
+    return folder
+
+
+def _refuse_begun(folder: RunFolder) -> None:
     if folder.has_events:
         raise RunError(
-            f"{folder.path}: this study has been run already; 'scoot-ray resume {folder.path}' goes on with it, or "
-            "choose another name or output"
+            f"{folder}: this study has been run already; 'scoot-ray resume {shlex.quote(str(folder))}' goes on with "
+            "it, or choose another name or output"
         )
-    if "runtime_resources" in folder.path.parts:
-        raise RunError(
-            f"output: {resolved.study.output}: is in the job's own folder, which Ray removes; give a full path"
-        )
+
+
+def _settle(resolved: Resolved, folder: RunFolder) -> None:
+    """Write what a new run goes by, now that no other driver can."""
+    _refuse_begun(folder)
+    _write(resolved, folder)
+
+
+def _write(resolved: Resolved, folder: RunFolder) -> None:
     document = resolved.study.model_dump(mode="json", exclude_none=True)
-    try:
-        folder.write_text("study.yaml", yaml.safe_dump(document, sort_keys=False))
-        if resolved.pasts:
-            folder.write_json(KEPT, pasts_to_json(resolved.pasts))
-    except OSError as error:
-        raise RunError(f"output: {folder.path}: cannot be written: {error.strerror}") from error
-    return folder
+    folder.write_text(STUDY, yaml.safe_dump(document, sort_keys=False))
+    if resolved.pasts:
+        folder.write_json(KEPT, pasts_to_json(resolved.pasts))
+
+
+def _line(error: Exception) -> str:
+    """The first line of what went wrong."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return next(iter(reason.strip().splitlines()), type(error).__name__)
 
 
 def run(
@@ -136,19 +160,23 @@ def run(
     ray_address: str | None,
     dashboard: bool = False,
     events: EventSink | None = None,
+    new: bool = False,
 ) -> Outcome:
     """Tune, confirm, and write the result; whatever the folder's journal holds already is taken up.
 
     What happens is told on ``console``, and to ``events`` where there are any.
 
     Raises:
-        RunError: another driver holds the study, the journal is unreadable, or the optimizer gave up.
+        RunError: another driver holds the study, a ``new`` one has begun meanwhile, the storage failed, the journal is
+            unreadable, or the optimizer gave up.
         ClusterError: Ray cannot be reached or cannot hold an evaluation.
     """
     journal = Journal(folder.journal)
     stop = Stop(resolved.study, (lambda: events.closed) if events is not None else (lambda: False))
     try:
-        with journal.exclusive():
+        with journal.exclusive(lambda line: console.print(line, markup=False)):
+            if new:
+                _settle(resolved, folder)
             log = _take_up(resolved, journal, folder)
             # Ray sets signal handlers of its own when it starts, so ours come after.
             with ray_session(ray_address, dashboard), stop.listening():
@@ -159,7 +187,8 @@ def run(
             return _finish(resolved, folder, journal, log, stop, console)
     except (JournalError, RayError, OSError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{line}; 'scoot-ray resume {folder.path}' goes on once this is mended") from error
+        again = f"'scoot-ray resume {shlex.quote(str(folder))}'"
+        raise RunError(f"{line}; {again} goes on once this is mended") from error
 
 
 def check_cluster(study: Study, console: Console) -> None:
@@ -213,7 +242,7 @@ def _loop(
 
     with (
         _watching(resolved, folder, pool, console, events) as display,
-        StudyGauges(resolved, folder.path, slots) as gauges,
+        StudyGauges(resolved, str(folder), slots) as gauges,
     ):
         watchers = Watchers((display, gauges))
         watchers.update(log)
@@ -244,7 +273,7 @@ def _watching(
     """What shows the run. The reader of the events may have the terminal, so that no full screen goes with them."""
     lines = Notices(PlainLines(console, resolved, lambda: pool.activities), console, lambda: pool.notices)
     if events is not None:
-        with EventLines(events, resolved, str(folder.path.absolute()), lambda: pool.activities) as told:
+        with EventLines(events, resolved, absolute(str(folder)), lambda: pool.activities) as told:
             yield Watchers((lines, told))
     elif console.is_terminal and not console.is_dumb_terminal:
         with LiveDisplay(console, resolved, lambda: pool.activities, note=lambda: "; ".join(pool.notices)) as display:
@@ -266,14 +295,14 @@ def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, s
     return Outcome(result, stop.interrupted, report)
 
 
-def _write_report(resolved: Resolved, folder: RunFolder, console: Console) -> Path | None:
+def _write_report(resolved: Resolved, folder: RunFolder, console: Console) -> str | None:
     """Write the report; None where it could not be made, which takes nothing from the result."""
     try:
         folder.write_text("report.html", html_report(report_of(read_run(folder, resolved))))
     except Exception as error:  # whatever it is: the run has its result
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        console.print(f"report: {line}; 'scoot-ray report {folder.path}' tries again", style="yellow", markup=False)
+        again = f"'scoot-ray report {shlex.quote(str(folder))}'"
+        console.print(f"report: {_line(error)}; {again} tries again", style="yellow", markup=False)
         return None
-    report = folder.path / "report.html"
+    report = folder.named("report.html")
     console.print(f"report: {report}", markup=False, soft_wrap=True)
     return report

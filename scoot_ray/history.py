@@ -27,14 +27,13 @@ from scoot_ray.load.formats import read_trace
 from scoot_ray.load.selection import window
 from scoot_ray.load.trace import Request
 from scoot_ray.load.traces.census import take_census
-from scoot_ray.run_folder import RunFolder
+from scoot_ray.run_folder import KEPT, RunFolder
 from scoot_ray.search import Earlier, Observation, SearchSpace, taken_in
+from scoot_ray.storage import PlaceError
 from scoot_ray.study import Study, StudyError, read_study
 
-KEPT = "warm_start.json"
 _MOST = 0.9  # even the same service may have changed since
 _OTHER = 0.7  # factor of another model, of other hardware, of a workload nobody can compare
-_ENVIRONMENT = "environment.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def read_pasts(study: Study, traffic: Traffic, where: Path) -> tuple[Past, ...]:
     kept = where.parent / KEPT
     if study.warm_start and kept.is_file():
         return tuple(_past_from_json(entry) for entry in json.loads(kept.read_bytes()))
-    return tuple(_read_past(study, traffic, Path(path), where) for path in study.warm_start)
+    return tuple(_read_past(study, traffic, path, where) for path in study.warm_start)
 
 
 def pasts_to_json(pasts: Sequence[Past]) -> list[dict[str, Any]]:
@@ -103,16 +102,15 @@ def _past_from_json(entry: Mapping[str, Any]) -> Past:
     return Past(entry["name"], observations, entry["similarity"], entry["same_engine"])
 
 
-def _read_past(study: Study, traffic: Traffic, path: Path, where: Path) -> Past:
-    folder = RunFolder(path)
-    if not folder.study.is_file() or not folder.journal.is_dir():
-        raise StudyError(f"{where}: warm_start: {path}: not the folder of a run (it has no study.yaml and journal)")
-    other = read_study(folder.study)
+def _read_past(study: Study, traffic: Traffic, path: str, where: Path) -> Past:
     try:
-        log = Journal(folder.journal).replay()
-    except JournalError as error:
+        folder = RunFolder(path)
+        if not folder.is_run or not folder.has_events:
+            raise StudyError(f"{where}: warm_start: {path}: not the folder of a run (it has no study.yaml and journal)")
+        other, log = read_study(folder.study), Journal(folder.journal).replay()
+    except (JournalError, PlaceError, OSError) as error:
         raise StudyError(f"{where}: warm_start: {error}") from error
-    version = other.engine.version or _noted(folder).get("engine_version")
+    version = other.engine.version or folder.environment.get("engine_version")
     observations = tuple(_with_fixed_flags(other, seen, version) for seen in (*log.searched, *log.confirmed))
     likeness = similarity(study, traffic, other, _traffic_there(other, folder))
     return Past(other.name, observations, likeness, _same_engine(study, other))
@@ -126,15 +124,9 @@ def _with_fixed_flags(study: Study, seen: Observation, version: str | None) -> O
     return replace(seen, trial=replace(seen.trial, config=config))
 
 
-def _noted(folder: RunFolder) -> dict[str, Any]:
-    """What the run wrote of its environment; nothing where it has not begun."""
-    file = folder.path / _ENVIRONMENT
-    return dict(json.loads(file.read_bytes())) if file.is_file() else {}
-
-
 def _traffic_there(study: Study, folder: RunFolder) -> Traffic | None:
     """As the run noted it, or else from its trace; None where that is not here."""
-    if figures := _noted(folder).get("traffic"):
+    if figures := folder.environment.get("traffic"):
         return Traffic(**figures)
     try:
         trace = read_trace(study.workload.trace)

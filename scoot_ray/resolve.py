@@ -28,6 +28,7 @@ from scoot_ray.simulation import service_of
 from scoot_ray.simulator.fitted import BadCalibration
 from scoot_ray.simulator.models import UnknownModel
 from scoot_ray.simulator.settings import NEWEST, flags_of
+from scoot_ray.storage import PlaceError, absolute
 from scoot_ray.study import FromEnvironment, Study, StudyError
 from scoot_ray.tunable import Tunables, cautions, tunables
 
@@ -119,7 +120,10 @@ def _absolute(study: Study, where: Path) -> Study:
     words = {name: _words(getattr(study.engine, name), where) for name in ("command", "stop_command")}
     engine = study.engine.model_copy(update={**paths, **words, "hardware": hardware})
     workload = study.workload.model_copy(update={"trace": _path(study.workload.trace, where)})
-    output = str(Path(study.output).absolute())
+    try:
+        output = absolute(study.output)
+    except PlaceError as error:
+        raise StudyError(f"{where}: output: {error}") from error
     earlier = tuple(_path(path, where) for path in study.warm_start)
     changes = {"engine": engine, "workload": workload, "output": output, "warm_start": earlier}
     return study.model_copy(update=changes)

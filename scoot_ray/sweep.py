@@ -8,22 +8,23 @@ import os
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from scoot_ray.environment import environment_of
-from scoot_ray.history import KEPT, pasts_to_json
-from scoot_ray.journal import Journal
+from scoot_ray.history import pasts_to_json
+from scoot_ray.journal import Journal, JournalError
 from scoot_ray.log import Log
 from scoot_ray.optimizer import SearchOptimizer
 from scoot_ray.problem import ending_rule, goodput_limits, rate_slos
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.summary import summarise
-from scoot_ray.run_folder import RunFolder
+from scoot_ray.run_folder import KEPT, STUDY, RunFolder, folder_of
 from scoot_ray.search import Observation, Trial
 from scoot_ray.simulation import Simulation
+from scoot_ray.storage import PlaceError
 from scoot_ray.tune import tune
 
 _PR_SET_PDEATHSIG = 1
@@ -84,7 +85,7 @@ def run_inline(resolved: Resolved, folder: RunFolder) -> Mapping[str, Any]:
         log = journal.replay()
         if not journal.finished:
             document = resolved.study.model_dump(mode="json", exclude_none=True)
-            folder.write_text("study.yaml", yaml.safe_dump(document, sort_keys=False))
+            folder.write_text(STUDY, yaml.safe_dump(document, sort_keys=False))
             if resolved.pasts:
                 folder.write_json(KEPT, pasts_to_json(resolved.pasts))
             environment = environment_of(resolved)
@@ -106,12 +107,16 @@ def run_inline(resolved: Resolved, folder: RunFolder) -> Mapping[str, Any]:
         return result
 
 
-def sweep(studies: Sequence[Resolved], jobs: int) -> Iterator[Mapping[str, Any]]:
-    """Run simulated studies, ``jobs`` at a time; yield each one's result as it comes.
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A study that could not be run to its end, by its name, and why; the same sweep goes on with it once mended."""
 
-    Raises:
-        JournalError: as run_inline.
-    """
+    study: str
+    reason: str
+
+
+def sweep(studies: Sequence[Resolved], jobs: int) -> Iterator[Mapping[str, Any] | Broken]:
+    """Run simulated studies, ``jobs`` at a time; yield each one's result as it comes; one's failure harms no other."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, initializer=begin_worker, initargs=(os.getpid(),)) as pool:
         running = [pool.submit(_run, resolved) for resolved in studies]
@@ -133,5 +138,11 @@ def begin_worker(parent: int) -> None:
     torch.set_num_threads(1)
 
 
-def _run(resolved: Resolved) -> Mapping[str, Any]:
-    return run_inline(resolved, RunFolder(Path(resolved.study.output) / resolved.study.name))
+def _run(resolved: Resolved) -> Mapping[str, Any] | Broken:
+    name = resolved.study.name
+    try:
+        return run_inline(resolved, folder_of(resolved.study.output, name))
+    except OSError as error:
+        return Broken(name, f"{resolved.study.output}: {error.strerror or error}".splitlines()[0])
+    except (JournalError, PlaceError) as error:
+        return Broken(name, next(iter(str(error).splitlines()), type(error).__name__))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.option("--slo", "slos", multiple=True, help="What it must keep, such as 'ttft:p99<500ms'; may be repeated.")
 @click.option("--weights", help="What each objective weighs, such as ttft=2,tpot=1: of relative changes.")
 @click.option("--knee", is_flag=True, help="Where the front bends: more of one would cost much of the other.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def choose(run: Path, slos: tuple[str, ...], weights: str | None, knee: bool, as_json: bool) -> None:
+def choose(run: str, slos: tuple[str, ...], weights: str | None, knee: bool, as_json: bool) -> None:
     """Choose one configuration of RUN: by SLOs, by weights or at the knee of its front; confirmed ones first.
 
     Ends with 1 where nothing keeps the SLOs, and says what comes nearest.

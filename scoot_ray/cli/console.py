@@ -21,6 +21,12 @@ def console(file: IO[str]) -> Console:
     return narrow if narrow.is_terminal else Console(file=file, highlight=False, width=160)
 
 
+def first_line(error: Exception) -> str:
+    """What went wrong in one line; libraries write pages."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return next(iter(reason.strip().splitlines()), type(error).__name__)
+
+
 def refuse(message: str) -> NoReturn:
     """End with one line: the input cannot be used."""
     click.echo(f"error: {message}", err=True)

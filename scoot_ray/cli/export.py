@@ -21,12 +21,12 @@ _FORMATS = ("command", "vllm", "ray-serve", "kserve", "kubernetes", "helm", "com
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.option("--trial", type=click.IntRange(min=0), help="Export this trial's. [default: what the run recommends]")
 @click.option("--format", "formats", multiple=True, type=click.Choice(_FORMATS), help="May be repeated.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write files here. [default: standard output]")
 @click.option("--image", help="Container image of the engine. [default: vLLM's own of the version that was measured]")
-def export(run: Path, trial: int | None, formats: tuple[str, ...], output: Path | None, image: str | None) -> None:
+def export(run: str, trial: int | None, formats: tuple[str, ...], output: Path | None, image: str | None) -> None:
     """Write what RUN recommends as files to deploy, after a diff against what runs today. No secret is written.
 
     With -o all formats are written unless --format names some; without, one format goes to standard output and the

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scoot_ray.cli.console import fail, refuse
-from scoot_ray.cli.studies import recall_or_refuse, run_folder
+from scoot_ray.cli.console import refuse
+from scoot_ray.cli.studies import readable, recall_or_refuse, run_folder
 
 if TYPE_CHECKING:
     from scoot_ray.results.report import Report
+    from scoot_ray.storage import Storage
 
 _FORMS = ("html", "md", "json")
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.option("-o", "--output", help="File to write; - for standard output. [default: report.FORMAT in RUN]")
 @click.option("--format", "form", type=click.Choice(_FORMS), default="html", show_default=True, help="What to write.")
 @click.option(
@@ -27,22 +28,22 @@ _FORMS = ("html", "md", "json")
     help="Write every chart to this folder too: SVG, and PNG with [plots].",
 )
 @click.option("--no-logs", is_flag=True, help="Leave out the ends of the engines' logs.")
-def report(run: Path, output: str | None, form: str, figures: Path | None, no_logs: bool) -> None:
+def report(run: str, output: str | None, form: str, figures: Path | None, no_logs: bool) -> None:
     """Write what RUN has found as one file that needs no network. Works while it runs, too."""
-    from scoot_ray.journal import JournalError  # noqa: PLC0415 - --help stays quick
-    from scoot_ray.results.report import read_run, report_of  # noqa: PLC0415 - the same
+    from scoot_ray.results.report import read_run, report_of  # noqa: PLC0415 - --help stays quick
+    from scoot_ray.storage import LocalStorage  # noqa: PLC0415 - as above
 
     folder = run_folder(run)
     resolved = recall_or_refuse(folder)
-    try:
+    with readable(folder):
         made = report_of(read_run(folder, resolved), logs=not no_logs)
-    except JournalError as error:
-        fail(str(error))
     text = _text(made, form)
     if output == "-":
         click.echo(text, nl=False)
+    elif output is not None:
+        _write(LocalStorage(Path(output).parent), Path(output).name, text)
     else:
-        _write(Path(output) if output else folder.path / f"report.{form}", text)
+        _write(folder.storage, f"report.{form}", text)
     if figures is not None:
         _figures(made, figures)
 
@@ -55,11 +56,10 @@ def _text(made: Report, form: str) -> str:
     return markdown_report(made) if form == "md" else html_report(made)
 
 
-def _write(path: Path, text: str) -> None:
-    from scoot_ray.run_folder import write  # noqa: PLC0415 - as above
-
+def _write(folder: Storage, name: str, text: str) -> None:
+    path = folder.within(name)
     try:
-        write(path, text.encode())
+        folder.write(name, text.encode())
     except OSError as error:
         refuse(f"{path}: cannot be written: {error.strerror or error}; name a writable file with --output")
     click.echo(f"report: {path}", err=True)

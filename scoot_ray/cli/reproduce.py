@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import click
 
@@ -13,12 +12,12 @@ from scoot_ray.cli.studies import run_folder, startable
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.option("--trial", type=click.IntRange(min=0), required=True, help="Its number, as in the report.")
 @click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Times to evaluate it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output, and nothing else.")
 @click.option("--ray-address", help="Cluster to join, or local. [default: RAY_ADDRESS, one running here, a new one]")
-def reproduce(run: Path, trial: int, repeats: int, as_json: bool, ray_address: str | None) -> None:
+def reproduce(run: str, trial: int, repeats: int, as_json: bool, ray_address: str | None) -> None:
     """Evaluate a trial of RUN again, with the same trace, seed and arrival order, and say whether it is the same.
 
     RUN's journal and results are left as they are. Exit code 0: reproduced, 1: not.
@@ -31,7 +30,7 @@ def reproduce(run: Path, trial: int, repeats: int, as_json: bool, ray_address: s
     from scoot_ray.rerun.tables import reproduction_table  # noqa: PLC0415 - the same
 
     folder = run_folder(run)
-    resolved = startable(folder.study)
+    resolved = startable(folder)
     with real_stdout() as out:
         try:
             past = read_past(resolved, folder, trial)

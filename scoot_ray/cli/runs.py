@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scoot_ray.cli.console import fail, refuse
-from scoot_ray.cli.studies import run_folder
+from scoot_ray.cli.studies import readable, run_folder
 
 if TYPE_CHECKING:
     from scoot_ray.results.reading import Run
+    from scoot_ray.run_folder import RunFolder
 
 
-def read_or_refuse(path: Path) -> Run:
-    """The run in a folder, with its result as of now; what is wrong with it ends the command."""
-    from scoot_ray.journal import JournalError  # noqa: PLC0415 - --help stays quick
-    from scoot_ray.results.reading import read_run  # noqa: PLC0415 - the same
-    from scoot_ray.study import StudyError  # noqa: PLC0415 - the same
+def read_or_refuse(place: str) -> Run:
+    """The run at a path or URI, with its result as of now; what is wrong with it ends the command."""
+    return result_or_refuse(run_folder(place))
 
-    folder = run_folder(path)
-    try:
+
+def result_or_refuse(folder: RunFolder) -> Run:
+    """The same for a run that was found already."""
+    from scoot_ray.results.reading import read_run  # noqa: PLC0415 - --help stays quick
+
+    with readable(folder):
         return read_run(folder)
-    except StudyError as error:
-        refuse(str(error))
-    except JournalError as error:
-        fail(str(error))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import click
 
-from scoot_ray.cli.console import BAD_INPUT, DONE, FAILED, INTERRUPTED, console, fail, refuse
+from scoot_ray.cli.console import BAD_INPUT, DONE, FAILED, INTERRUPTED, console, fail, first_line, refuse
 
 if TYPE_CHECKING:
     from scoot_ray.driver import Outcome
@@ -66,94 +68,115 @@ def tune(study: Path, as_json: bool, events: bool, ray_address: str | None, dash
         folder = create(resolved)
     except RunError as error:
         refuse(str(error))
-    _run(resolved, folder, form, ray_address, dashboard)
+    _run(resolved, folder, form, ray_address, dashboard, new=True)
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
+@click.option("--trace", help="Where the study's trace is on this machine. [default: where it was]")
 @_running_options
-def resume(run: Path, as_json: bool, events: bool, ray_address: str | None, dashboard: bool) -> None:
-    """Go on with RUN, the folder of a run that was stopped. Nothing measured is measured again."""
+def resume(run: str, trace: str | None, as_json: bool, events: bool, ray_address: str | None, dashboard: bool) -> None:
+    """Go on with RUN, the folder (or URI) of a run that was stopped. Nothing measured is measured again."""
     form = _form(as_json, events)
     folder = run_folder(run)
-    _run(startable(folder.study), folder, form, ray_address, dashboard)
+    _run(startable(folder, trace), folder, form, ray_address, dashboard)
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option("--watch", is_flag=True, help="Show it as it goes on, from the run's folder, until its driver stops.")
-def status(run: Path, as_json: bool, watch: bool) -> None:
-    """Show how far RUN has come and what it has found. Works while it runs and afterwards."""
-    if as_json and watch:
-        refuse("--watch: goes on and on, --json prints once; choose one of them")
+@click.option("--watch", is_flag=True, help="Show one run as it goes on, from its journal, until its driver stops.")
+def status(runs: tuple[str, ...], as_json: bool, watch: bool) -> None:
+    """Show how far a run has come and what it has found. Works while it runs and afterwards.
+
+    Of several RUNS, or a folder of runs, one line each; without any, of those in runs/.
+    """
+    from scoot_ray.cli.overview import list_runs, only_run  # noqa: PLC0415 - --help stays quick
+
     if watch:
-        _watch(run_folder(run))
+        _watch(_watched(runs, as_json))
+    elif (one := only_run(runs)) is not None:
+        _show(one, as_json)
     else:
-        _show(run, as_json)
+        list_runs(runs, as_json)
 
 
-def _show(run: Path, as_json: bool) -> None:
-    from scoot_ray.cli.runs import read_or_refuse  # noqa: PLC0415 - which imports from here
+def _show(folder: RunFolder, as_json: bool) -> None:
+    from scoot_ray.cli.runs import result_or_refuse  # noqa: PLC0415 - which imports from here
     from scoot_ray.results.tables import print_result  # noqa: PLC0415 - --help stays quick
 
-    document = read_or_refuse(run).result
+    document = result_or_refuse(folder).result
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        print_result(console(sys.stdout), document, run)
+        print_result(console(sys.stdout), document, str(folder))
+
+
+def _watched(runs: tuple[str, ...], as_json: bool) -> RunFolder:
+    """The one run to follow."""
+    if as_json:
+        refuse("--watch: goes on and on, --json prints once; choose one of them")
+    if len(runs) != 1:
+        refuse(f"--watch: follows one run, and {len(runs) or 'none'} are named; name the folder of one")
+    return run_folder(runs[0])
 
 
 def _watch(folder: RunFolder) -> None:
-    from scoot_ray.journal import JournalError  # noqa: PLC0415 - --help stays quick
-    from scoot_ray.results.live import follow, plan_of  # noqa: PLC0415 - the same
+    from scoot_ray.results.live import follow, plan_of  # noqa: PLC0415 - --help stays quick
     from scoot_ray.results.reading import read_run  # noqa: PLC0415 - the same
     from scoot_ray.results.tables import print_result  # noqa: PLC0415 - the same
-    from scoot_ray.study import StudyError  # noqa: PLC0415 - the same
 
     out = console(sys.stdout)
     try:
-        follow(folder, plan_of(folder), out)
-        print_result(out, read_run(folder).result, folder.path)
-    except StudyError as error:
-        refuse(str(error))
-    except JournalError as error:
-        fail(str(error))
+        with readable(folder):
+            follow(folder, plan_of(folder), out)
+            print_result(out, read_run(folder).result, str(folder))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
-def resolve_or_refuse(study: Path) -> Resolved:
-    """The study of a file, checked against the world; what is wrong with it ends the command."""
+def resolve_or_refuse(source: Path | RunFolder, trace: str | None = None) -> Resolved:
+    """The study of a file or a run, checked against the world; what is wrong with it ends the command.
+
+    ``trace`` stands in for the study's own.
+    """
     from scoot_ray.resolve import resolve  # noqa: PLC0415 - --help stays quick
     from scoot_ray.study import StudyError, read_study  # noqa: PLC0415 - the same
 
     try:
-        return resolve(read_study(study), study)
+        path = source if isinstance(source, Path) else source.study
+        study = read_study(path)
+        if trace is not None:
+            study = study.model_copy(update={"workload": study.workload.model_copy(update={"trace": trace})})
+        return resolve(study, path)
     except StudyError as error:
-        refuse(str(error))
+        refuse(str(error) if isinstance(source, Path) else in_words_of(source, error))
+    except OSError as error:
+        refuse(f"{source}: cannot be read: {first_line(error)}")
+
+
+def in_words_of(folder: RunFolder, error: Exception) -> str:
+    """What is wrong with a run's study, named as the user knows it and not by the copy that was read."""
+    return str(error).replace(str(folder.study), folder.named(folder.study.name))
 
 
 def recall_or_refuse(folder: RunFolder) -> Resolved:
     """The study of a run, as its folder remembers it; what is wrong with it ends the command."""
     from scoot_ray.recall import recall  # noqa: PLC0415 - --help stays quick
-    from scoot_ray.study import StudyError  # noqa: PLC0415 - the same
 
-    try:
+    with readable(folder):
         return recall(folder)
-    except StudyError as error:
-        refuse(str(error))
 
 
-def startable(study: Path) -> Resolved:
+def startable(source: Path | RunFolder, trace: str | None = None) -> Resolved:
     """The same, with every secret at hand that the engine will need."""
     from scoot_ray.study import StudyError  # noqa: PLC0415 - --help stays quick
 
-    resolved = resolve_or_refuse(study)
+    resolved = resolve_or_refuse(source, trace)
     try:
         resolved.study.engine.environment(os.environ)
     except StudyError as error:
-        refuse(f"{study}: {error}")
+        refuse(f"{source}: {error}")
     return resolved
 
 
@@ -164,7 +187,9 @@ def _form(as_json: bool, events: bool) -> Form:
     return "json" if as_json else "events" if events else "text"
 
 
-def _run(resolved: Resolved, folder: RunFolder, form: Form, ray_address: str | None, dashboard: bool) -> None:
+def _run(
+    resolved: Resolved, folder: RunFolder, form: Form, ray_address: str | None, dashboard: bool, new: bool = False
+) -> None:
     """Run with standard output kept for the result, or the events, alone."""
     from scoot_ray.cluster.session import ClusterError, real_stdout  # noqa: PLC0415 - --help stays quick
     from scoot_ray.driver import RunError, run  # noqa: PLC0415 - the same
@@ -176,7 +201,7 @@ def _run(resolved: Resolved, folder: RunFolder, form: Form, ray_address: str | N
             progress.print(f"warning: {warning}", style="yellow", markup=False)
         sink = EventSink(out.fileno(), resolved.study.name) if form == "events" else None
         try:
-            outcome = run(resolved, folder, progress, ray_address, dashboard, sink)
+            outcome = run(resolved, folder, progress, ray_address, dashboard, sink, new)
         except ClusterError as error:
             _tell_failure(sink, str(error), BAD_INPUT)
             refuse(str(error))
@@ -191,7 +216,7 @@ def _run(resolved: Resolved, folder: RunFolder, form: Form, ray_address: str | N
         else:
             _print_outcome(out, outcome, folder, form)
         if not outcome.result["complete"]:
-            click.echo(f"{outcome.result['reason']}; 'scoot-ray resume {folder.path}' goes on", err=True)
+            click.echo(f"{outcome.result['reason']}; 'scoot-ray resume {shlex.quote(str(folder))}' goes on", err=True)
     sys.exit(_exit_code(outcome))
 
 
@@ -202,15 +227,16 @@ def _print_outcome(out: IO[str], outcome: Outcome, folder: RunFolder, form: Form
         json.dump(outcome.result, out, indent=2)
         out.write("\n")
     else:
-        print_result(console(out), outcome.result, folder.path)
+        print_result(console(out), outcome.result, str(folder))
     out.flush()
 
 
 def _tell_end(sink: EventSink, outcome: Outcome, folder: RunFolder) -> None:
     from scoot_ray.results.live import ending  # noqa: PLC0415 - --help stays quick
+    from scoot_ray.storage import absolute  # noqa: PLC0415 - the same
 
-    report = None if outcome.report is None else str(outcome.report.absolute())
-    files = {"result": str(folder.result.absolute()), "report": report}
+    report = None if outcome.report is None else absolute(outcome.report)
+    files = {"result": absolute(folder.named("result.json")), "report": report}
     sink.write("stopped", **ending(outcome.result, files, _exit_code(outcome)))
 
 
@@ -227,11 +253,34 @@ def _exit_code(outcome: Outcome) -> int:
     return DONE if outcome.result["complete"] and outcome.result["recommended"] is not None else FAILED
 
 
-def run_folder(path: Path) -> RunFolder:
-    """The folder of a run; anything else ends the command."""
+def run_folder(place: str | Path) -> RunFolder:
+    """The folder of a run, by its path or URI; anything else ends the command."""
     from scoot_ray.run_folder import RunFolder  # noqa: PLC0415 - --help stays quick
+    from scoot_ray.storage import PlaceError  # noqa: PLC0415 - the same
 
-    folder = RunFolder(path)
-    if not folder.study.is_file():
-        refuse(f"{path}: not the folder of a run (it has no study.yaml); name the folder that 'scoot-ray tune' made")
+    try:
+        folder = RunFolder(place)
+        there = folder.is_run
+    except PlaceError as error:
+        refuse(str(error))
+    except OSError as error:
+        refuse(f"{place}: cannot be read: {first_line(error)}")
+    if not there:
+        refuse(f"{place}: not the folder of a run (it has no study.yaml); name the folder that 'scoot-ray tune' made")
     return folder
+
+
+@contextmanager
+def readable(folder: RunFolder) -> Iterator[None]:
+    """Reading a run; what cannot be read ends the command."""
+    from scoot_ray.journal import JournalError  # noqa: PLC0415 - --help stays quick
+    from scoot_ray.study import StudyError  # noqa: PLC0415 - the same
+
+    try:
+        yield
+    except StudyError as error:
+        refuse(in_words_of(folder, error))
+    except JournalError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{folder}: cannot be read: {first_line(error)}")

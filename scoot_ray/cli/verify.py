@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import click
 
 from scoot_ray.cli.console import DONE, FAILED, INTERRUPTED, console, refuse
 from scoot_ray.cli.runs import read_or_refuse
+from scoot_ray.cli.studies import readable
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.option("--base-url", "base_urls", multiple=True, required=True, help="The endpoint; repeat for replicas.")
 @click.option("--model", help="The model's name, as the endpoint knows it. [default: the one proved, or the only one]")
 @click.option("--api-key-env", help="Variable that holds the API key.")
@@ -24,7 +24,7 @@ from scoot_ray.cli.runs import read_or_refuse
 @click.option("--trace", help="Today's traffic, to compare with what was proved; see 'scoot-ray trace'.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify(
-    run: Path, base_urls: tuple[str, ...], model: str | None, api_key_env: str | None, rate: float | None,
+    run: str, base_urls: tuple[str, ...], model: str | None, api_key_env: str | None, rate: float | None,
     duration_s: float | None, trace: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Replay RUN's trace against a running endpoint and say whether what RUN promises holds there.
@@ -35,13 +35,13 @@ def verify(
     from scoot_ray.rerun.tables import verification_table  # noqa: PLC0415 - the same
     from scoot_ray.rerun.verify import VerifyOptions  # noqa: PLC0415 - the same
     from scoot_ray.rerun.verify import verify as measure  # noqa: PLC0415 - the same
-    from scoot_ray.study import StudyError  # noqa: PLC0415 - the same
 
     found = read_or_refuse(run)
     options = VerifyOptions(base_urls, model, api_key_env, rate, duration_s, trace)
     try:
-        document = measure(found, options, console(sys.stderr))
-    except (LoadError, StudyError) as error:
+        with readable(found.folder):
+            document = measure(found, options, console(sys.stderr))
+    except LoadError as error:
         refuse(str(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

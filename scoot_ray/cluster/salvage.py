@@ -57,9 +57,9 @@ class Salvage:
             logs = ray.get(errand.logs, timeout=5)
         except RayError:
             return  # the node went with them
-        place = self._folder.trial(errand.trial_id).relative_to(self._folder.path) / f"lost-{errand.attempt}"
+        place = self._folder.trial(errand.trial_id).within(f"lost-{errand.attempt}")
         for name, content in logs.items():
-            self._folder.write_text(str(place / name), content.decode(errors="replace"))
+            place.write(name, content)
 
 
 def _logs(task: Task, scratch: str) -> dict[str, bytes]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from ray.util.metrics import Gauge
 
@@ -24,11 +23,11 @@ _logger = logging.getLogger(__name__)
 class StudyGauges:
     """A Watcher that sets every gauge again and again until its context ends. Ray must have been joined."""
 
-    def __init__(self, resolved: Resolved, run: Path, slots: Callable[[], Slots], period_s: float = PERIOD_S) -> None:
+    def __init__(self, resolved: Resolved, run: str, slots: Callable[[], Slots], period_s: float = PERIOD_S) -> None:
         self._resolved, self._slots, self._period_s = resolved, slots, period_s
         self._log, self._over = Log(), threading.Event()
         self._thread = threading.Thread(target=self._repeat, name="study gauges", daemon=True)
-        tags = {"study": resolved.study.name, "run": str(run)}
+        tags = {"study": resolved.study.name, "run": run}
         self._gauges = {
             metric: Gauge(metric.name, metric.description, (*tags, *([metric.tag] if metric.tag else ())))
             for metric in METRICS

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from scoot_ray.journal import observation_to_json
@@ -18,7 +17,7 @@ from scoot_ray.rerun.endpoint import Endpoint
 from scoot_ray.rerun.promises import Held, overall
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.reading import Run
-from scoot_ray.run_folder import RunFolder
+from scoot_ray.run_folder import STUDY, RunFolder
 from scoot_ray.search import Failed, Observation
 
 
@@ -35,8 +34,8 @@ def reproduction_document(
     same, sentence = judged(then, found, compared)
     return {
         "schema_version": 1,
-        "run": str(folder.path),
-        "folder": str(own.path),
+        "run": str(folder),
+        "folder": str(own),
         "study": resolved.study.name,
         "simulated": resolved.study.engine.simulated,
         "trial": then.trial.id,
@@ -108,14 +107,14 @@ def verification_document(
     found: Sequence[Held],
     drifts: Sequence[Drift],
     endpoint: Endpoint,
-    again: Path | None,
+    again: str | None,
 ) -> dict[str, Any]:
     """All of it; ``tune_again`` is the command where something has drifted that tuning cures."""
     asks = any(one.asks_to_tune for one in drifts)
-    study = again or f"a copy of {run.folder.study} under another name"
+    study = again or f"a copy of {run.folder.named(STUDY)} under another name"
     return {
         "schema_version": 1,
-        "run": str(run.folder.path),
+        "run": str(run.folder),
         "study": run.result["study"],
         "simulated": run.result["simulated"],
         "config": run.result["recommended"]["config"] if run.result["recommended"] else None,

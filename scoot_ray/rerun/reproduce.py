@@ -66,7 +66,7 @@ def read_past(resolved: Resolved, folder: RunFolder, trial_id: int) -> Past:
         JournalError: the journal cannot be read.
     """
     if not folder.has_events:
-        raise CannotReproduce(f"{folder.path}: nothing has been evaluated in this run yet")
+        raise CannotReproduce(f"{folder}: nothing has been evaluated in this run yet")
     journal = Journal(folder.journal)
     log = journal.replay()
     try:
@@ -119,9 +119,9 @@ def alone(resolved: Resolved, repeats: int) -> Resolved:
 def new_folder(folder: RunFolder, trial: Trial) -> RunFolder:
     """A folder that nothing has been written to yet."""
     count = 1
-    while (path := folder.path / FOLDER / f"{trial.id:04d}-{count}").exists():
+    while (own := folder.storage.within(f"{FOLDER}/{trial.id:04d}-{count}")).names():
         count += 1
-    return RunFolder(path)
+    return RunFolder(own)
 
 
 def evaluate_again(

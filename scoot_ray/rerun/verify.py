@@ -39,8 +39,10 @@ from scoot_ray.rerun.endpoint import Endpoint, ask
 from scoot_ray.rerun.promises import Wanted, held, promised_orders, wanted_of
 from scoot_ray.rerun.traffic import rate_changes, rate_of, shape_of, traffic_changes
 from scoot_ray.results.reading import Run
+from scoot_ray.run_folder import STUDY
 from scoot_ray.search import SLO
 from scoot_ray.serving import kind_of, served_name
+from scoot_ray.storage import absolute, is_uri
 from scoot_ray.study import Study, StudyError, read_study
 
 _STEADY = ("poisson", "gamma", "constant")
@@ -101,14 +103,16 @@ def _proved(run: Run) -> _Proved:
     wanted = wanted_of(run.result)
     if not wanted:
         raise StudyError(
-            f"{run.folder.path}: promises nothing: no configuration was confirmed, and the study has no slos; "
+            f"{run.folder}: promises nothing: no configuration was confirmed, and the study has no slos; "
             "confirmation.finalists of at least 1 makes a promise"
         )
     study = read_study(run.folder.study)
     workload, proved = study.workload, run.result["trace"]["sha256"]
     trace = read_trace(workload.trace)
     if trace.sha256 != proved:
-        raise StudyError(f"{run.folder.study}: workload.trace: {workload.trace}: is not the file that was proved with")
+        raise StudyError(
+            f"{run.folder.named(STUDY)}: workload.trace: {workload.trace}: is not the file that was proved with"
+        )
     rows = window(trace.requests, workload.skip_rows, workload.rows)
     longest = run.result["engine"]["max_model_len"]
     return _Proved(study, run.result, wanted, fit(rows, longest, workload.too_long).requests)
@@ -191,7 +195,7 @@ def _here(base_urls: Sequence[str]) -> bool:
     return all(urlsplit(url).hostname in _LOOPBACK for url in base_urls)
 
 
-def _again(run: Run, proved: _Proved, options: VerifyOptions, today: tuple[Request, ...] | None) -> Path | None:
+def _again(run: Run, proved: _Proved, options: VerifyOptions, today: tuple[Request, ...] | None) -> str | None:
     """Write the study to tune again with: today's trace and rate, warmed by this run. None where it cannot be."""
     study = proved.study
     workload = study.workload.model_dump(mode="json", exclude_none=True)
@@ -205,9 +209,10 @@ def _again(run: Run, proved: _Proved, options: VerifyOptions, today: tuple[Reque
         **study.model_dump(mode="json", exclude_none=True),
         "name": f"{study.name[:58]}-again",
         "workload": workload,
-        "warm_start": [str(run.folder.path.absolute())],
+        "warm_start": [absolute(str(run.folder))],
     }
     with suppress(OSError):  # somebody else's run: then the drifts alone are said
         run.folder.write_text(_AGAIN, yaml.safe_dump(document, sort_keys=False))
-        return run.folder.path / _AGAIN
+        named = run.folder.named(_AGAIN)
+        return f"a copy of {named}" if is_uri(named) else named
     return None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 
-def next_steps(run: Path, result: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def next_steps(run: str, result: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The commands for a run's folder; none where there is no configuration to use."""
-    folder, steps = shlex.quote(str(run)), []
+    folder, steps = shlex.quote(run), []
     if result["recommended"] is None:
         return ()
     if len(result["front"]) > 1:

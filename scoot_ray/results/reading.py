@@ -39,10 +39,10 @@ def read_run(folder: RunFolder) -> Run:
 
 
 def _ended(folder: RunFolder, last: Event | None) -> dict[str, Any] | None:
-    if last is None or last.type != "stopped" or not folder.result.is_file():
+    if last is None or last.type != "stopped":
         return None
-    document: dict[str, Any] = json.loads(folder.result.read_bytes())
-    return document if "serving" in document else None  # older ones lack it
+    document = folder.read_json("result.json")
+    return document if document is not None and "serving" in document else None  # older ones lack it
 
 
 def _made_anew(folder: RunFolder, journal: Journal) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -16,7 +15,7 @@ from scoot_ray.results.next_steps import next_steps
 from scoot_ray.results.scatter import scatter
 
 
-def print_result(console: Console, result: Mapping[str, Any], run: Path | None = None) -> None:
+def print_result(console: Console, result: Mapping[str, Any], run: str | None = None) -> None:
     """Print everything a person decides by, and what can be done next with the run's folder."""
     console.print()
     simulated = "simulated " if result["simulated"] else ""

@@ -87,7 +87,7 @@ def test_another_run_s_winners_come_first(tmp_path: Path, document: dict[str, An
     (earlier,) = plan.problem.earlier
     assert earlier.same_engine
     assert earlier.similarity == pytest.approx(0.9)
-    measured = json.loads(run.result.read_text())["outcomes"]["measured"]
+    measured = (run.read_json("result.json") or {})["outcomes"]["measured"]
     assert sum(isinstance(o.outcome, Measured) for o in earlier.history) >= measured
     result = run_inline(plan, RunFolder(tmp_path / "runs" / "next"))
     origins = [one["origin"] for one in result["observations"]]

@@ -59,14 +59,40 @@ def test_a_duplicate_and_a_foreign_file_change_nothing(tmp_path: Path) -> None:
     assert Journal(tmp_path).replay() == log
 
 
-def test_an_event_of_a_newer_version_and_a_torn_one_are_refused_by_name(tmp_path: Path) -> None:
+def test_an_event_of_a_newer_version_and_a_foreign_one_are_refused_by_name(tmp_path: Path) -> None:
     one_trial(tmp_path)
     document = json.loads((tmp_path / "00000000.json").read_text())
     (tmp_path / "00000001.json").write_text(json.dumps({**document, "v": 2, "id": "x"}))
     with pytest.raises(JournalError, match=r"00000001\.json: written by a newer"):
         Journal(tmp_path).replay()
-    (tmp_path / "00000001.json").write_text('{"v": 1, "seq"')
+    (tmp_path / "00000001.json").write_text('{"metrics": [1, 2]}')
     with pytest.raises(JournalError, match=r"00000001\.json: not an event"):
+        Journal(tmp_path).replay()
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"v": 1, "seq"', b"\0" * 64])
+def test_a_torn_event_at_the_end_counts_for_nothing_and_the_next_driver_goes_on_after_it(
+    tmp_path: Path, torn: bytes
+) -> None:
+    _, log = one_trial(tmp_path)
+    (tmp_path / "00000001.json").write_bytes(torn)
+    journal = Journal(tmp_path)
+    assert journal.replay() == log
+    log = journal.started(log, {})
+    log = journal.observed(log, Observation(log.trials[0], Measured({"mean_ttft_ms": 1.0})))
+    assert (tmp_path / "00000001.json").read_bytes() == torn
+    assert Journal(tmp_path).replay() == log
+
+
+def test_a_torn_event_that_others_rest_on_and_a_missing_one_are_refused_by_name(tmp_path: Path) -> None:
+    journal, log = one_trial(tmp_path)
+    log = journal.observed(log, Observation(log.trials[0], Measured({"mean_ttft_ms": 1.0})))
+    journal.submitted(log, Trial(1, {"x": 2}, Origin.INITIAL))
+    (tmp_path / "00000001.json").write_text('{"v": 1, "seq"')
+    with pytest.raises(JournalError, match=r"00000001\.json: torn"):
+        Journal(tmp_path).replay()
+    (tmp_path / "00000001.json").unlink()
+    with pytest.raises(JournalError, match=r"00000001\.json: missing"):
         Journal(tmp_path).replay()
 
 
@@ -122,3 +148,12 @@ def test_failures_written_before_there_were_ambiguous_ones_are_certain(tmp_path:
     event["data"]["outcome"] = {"failed": "crashed", "detail": "boom"}
     path.write_text(json.dumps(event))
     assert Journal(tmp_path).replay().observations[0].outcome == Failed(FailureKind.CRASHED, "boom")
+
+
+def test_events_are_read_on_from_a_number_without_what_came_twice(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.started(Log(), {})
+    journal.stopped("complete", complete=True)
+    copy = json.loads((tmp_path / "00000000.json").read_bytes()) | {"seq": 2}
+    (tmp_path / "00000002.json").write_text(json.dumps(copy))
+    assert [event.seq for event in Journal(tmp_path).events(since=1)] == [1]

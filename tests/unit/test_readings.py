@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,7 +126,7 @@ def gauges(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Slots]], t
     monkeypatch.setattr(telemetry, "Gauge", Gauge)
     SET.clear()
     SOME.clear()
-    return lambda slots: telemetry.StudyGauges(resolved(), Path("runs/fake"), slots, period_s=0.01)
+    return lambda slots: telemetry.StudyGauges(resolved(), "runs/fake", slots, period_s=0.01)
 
 
 def test_gauges_are_set_again_while_the_loop_waits(gauges: Callable[..., telemetry.StudyGauges]) -> None:

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from rich.console import Console
 
+from scoot_ray.cli import main
 from scoot_ray.problem import ending_rule
 from scoot_ray.resolve import Resolved, resolve
 from scoot_ray.results.deployment import deployment_of
@@ -24,7 +26,7 @@ from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Bounded, Failed, FailureKind, Measured, Origin, Trial
 from scoot_ray.simulation import Simulation
 from scoot_ray.study import StudyError, read_study
-from scoot_ray.sweep import run_inline, sweep
+from scoot_ray.sweep import Broken, run_inline, sweep
 
 ROOT = Path(__file__).parents[2]
 
@@ -174,7 +176,7 @@ def test_the_highest_rate_that_holds_the_slos_is_searched(tmp_path: Path, docume
     document["objectives"] = [{"metric": "max_rate_under_slo", "direction": "maximize"}]
     resolved = resolved_of(tmp_path, document)
     run_inline(resolved, folder := RunFolder(tmp_path / "runs" / "small"))
-    seen = json.loads((folder.trial(0) / "result.json").read_text())
+    seen = json.loads(folder.trial(0).read("result.json") or b"")
     rate = seen["outcome"]["measured"]["max_rate_under_slo"]
     assert seen["outcome"]["measured"]["p95_ttft_ms"] < 500
     assert 4 <= rate < 100
@@ -261,10 +263,26 @@ def test_a_sweep_goes_on_where_it_was(tmp_path: Path, document: dict[str, Any]) 
 
 
 def test_a_sweep_uses_processes_and_yields_every_result(tmp_path: Path, document: dict[str, Any]) -> None:
-    studies = [resolved_of(tmp_path, {**document, "name": f"small-{seed}", "seed": seed}) for seed in (1, 2)]
-    results = list(sweep(studies, jobs=2))
+    studies = [resolved_of(tmp_path, {**document, "name": f"small-{seed}", "seed": seed}) for seed in (1, 2, 3)]
+    foreign = tmp_path / "runs" / "small-3" / "journal" / "00000000.json"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text('{"by": "somebody else"}')
+    outcomes = list(sweep(studies, jobs=2))
+    results = [one for one in outcomes if not isinstance(one, Broken)]
     assert {result["study"] for result in results} == {"small-1", "small-2"}
     assert all(result["budget"]["spent"] == 6 for result in results)
+    (broken,) = (one for one in outcomes if isinstance(one, Broken))
+    assert broken.study == "small-3"
+    assert "00000000.json: not an event" in broken.reason
+
+
+def test_a_sweep_refuses_two_studies_of_one_name(tmp_path: Path, document: dict[str, Any]) -> None:
+    path = tmp_path / "study.yaml"
+    resolved_of(tmp_path, document)
+    path.write_text(yaml.safe_dump(document))
+    done = CliRunner().invoke(main, ["sweep", str(path), str(path), "--output", str(tmp_path / "runs")])
+    assert done.exit_code == 2
+    assert "names are unique in an output" in done.stderr
 
 
 def test_the_verb_refuses_what_is_not_simulated(tmp_path: Path, document: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def report_of(run: Run, *, logs: bool = True) -> Report:
         _environment(run),
         rows_of(run, spans, logs=logs),
         _study_text(run),
-        next_steps(run.folder.path, run.result),
+        next_steps(str(run.folder), run.result),
         spans,
         spreads,
     )

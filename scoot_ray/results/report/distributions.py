@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatch
 
 import numpy as np
 
@@ -89,14 +89,11 @@ def _spread(run: Run, role: Role, name: str, seen: Sequence[Observation]) -> Spr
 
 def _records(run: Run, trials: Sequence[int]) -> Iterator[RequestRecord]:
     for trial in trials:
-        for path in sorted(run.folder.trial(trial).glob("requests-*.jsonl")):
-            yield from _read(path)
-
-
-def _read(path: Path) -> Iterator[RequestRecord]:
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield record_from_json(json.loads(line))
+        folder = run.folder.trial(trial)
+        for name in folder.names():
+            if fnmatch(name, "requests-*.jsonl"):
+                for line in (folder.read(name) or b"").splitlines():
+                    yield record_from_json(json.loads(line))
 
 
 def _curve(samples_ms: Floats) -> tuple[tuple[float, float], ...]:

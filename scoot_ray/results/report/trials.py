@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from scoot_ray.engine.ready import read_log
 from scoot_ray.results.report.run import Run
 from scoot_ray.results.report.text import config_text, duration, named, plain, value_text
 from scoot_ray.results.report.timeline import Span
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Trial
+from scoot_ray.storage import Storage
 
 _ALL_LOGS = 1_500_000  # characters of log in one report
 _LONGEST, _SHORTEST = 4_000, 600  # characters of one trial's log
 _MAY_QUOTE = re.compile(r"Received request|prompt_token_ids|\bprompt\s*[:=]", re.IGNORECASE)
+_LOG_BYTES = 1_000_000  # of the end of one log
 _LEFT_OUT = "[a line that may quote a prompt is left out]"
 
 
@@ -75,15 +75,17 @@ def choices_of(run: Run) -> tuple[Choice, ...]:
     )
 
 
-def log_tail(folder: Path, most: int) -> str:
+def log_tail(folder: Storage, most: int) -> str:
     """At most ``most`` characters from the end of a trial's engine logs, whole lines, without prompts."""
     if most <= 0:
         return ""
-    logs = sorted([*folder.glob("*.log"), *folder.glob("*/*.log")])
+    inner = [f"{one}/{name}" for one in folder.names() if "." not in one for name in folder.names(one)]
+    logs = sorted(name for name in (*folder.names(), *inner) if name.endswith(".log"))
     parts = []
-    for path in logs:
-        head = f"{path.relative_to(folder)}:\n" if len(logs) > 1 else ""
-        parts.append(head + _tail(read_log(path), most // len(logs)))
+    for name in logs:
+        head = f"{name}:\n" if len(logs) > 1 else ""
+        text = (folder.read(name) or b"")[-_LOG_BYTES:].decode(errors="replace")
+        parts.append(head + _tail(text, most // len(logs)))
     return "\n".join(parts)
 
 

@@ -97,8 +97,22 @@ def test_a_run_that_has_ended_is_shown_at_once(tmp_path: Path) -> None:
     assert f"scoot-ray verify {folder.path}" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--watch", "--json"]])
-def test_watching_and_one_document_exclude_each_other(tmp_path: Path, arguments: list[str]) -> None:
-    done = CliRunner().invoke(main, ["status", str(tmp_path), *arguments])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["runs/one", "--watch", "--json"], "--watch: goes on and on"),
+        (["--watch"], "--watch: follows one run, and none are named"),
+        (["runs/one", "runs/two", "--watch"], "--watch: follows one run, and 2 are named"),
+        (["runs", "--watch"], "runs: not the folder of a run"),
+    ],
+)
+def test_one_run_is_watched_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        make_run(tmp_path / "runs" / name, searched(TWO, 2).observations)
+    done = CliRunner().invoke(main, ["status", *arguments])
     assert done.exit_code == 2
-    assert "--watch" in done.stderr
+    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.count("\n") == 1

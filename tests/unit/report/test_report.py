@@ -17,6 +17,7 @@ from scoot_ray.results.report import Report, html_report, markdown_report, repor
 from scoot_ray.results.report.trials import log_tail
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed, FailureKind, Measured, Observation, Origin, Trial
+from scoot_ray.storage import LocalStorage
 from tests.fakes import problem
 from tests.unit.report.conftest import confirmed, only_search, reported, timed
 from tests.unit.test_confirm import DEFAULT, searched
@@ -251,13 +252,13 @@ def test_the_log_is_its_end_without_prompts(tmp_path: Path) -> None:
     lines = [f"INFO line {at}" for at in range(500)]
     quoting = "INFO 01-01 async_llm_engine.py:529] Received request cmpl-1: prompt: 'my secret', sampling_params"
     (tmp_path / "engine.log").write_text("\n".join([*lines, quoting, "INFO end"]))
-    tail = log_tail(tmp_path, 1000)
+    tail = log_tail(LocalStorage(tmp_path), 1000)
     assert len(tail) <= 1002
     assert tail.startswith("…\nINFO line")
     assert tail.endswith("INFO end")
     assert "my secret" not in tail
-    assert log_tail(tmp_path, 0) == ""
-    assert log_tail(tmp_path / "missing", 1000) == ""
+    assert log_tail(LocalStorage(tmp_path), 0) == ""
+    assert log_tail(LocalStorage(tmp_path / "missing"), 1000) == ""
 
 
 def test_logs_can_be_left_out(whole: Report) -> None:

@@ -84,13 +84,13 @@ def again(
 
 
 def test_a_trial_in_virtual_time_gives_the_very_same_figures(run: RunFolder, resolved: Resolved) -> None:
-    before = sorted(path.name for path in run.journal.iterdir())
+    before = run.journal.names()
     found = again(resolved, run, trial=1)
     assert found["reproduced"]
     assert found["changes"] == []
     assert [one["difference"] for one in found["metrics"]] == [0.0, 0.0, 0.0]
     assert all("confirmation" in one["basis"] for one in found["metrics"])
-    assert sorted(path.name for path in run.journal.iterdir()) == before
+    assert run.journal.names() == before
     assert json.loads((Path(found["folder"]) / "reproduction.json").read_text()) == found
     assert Path(found["folder"]).parent == run.path / "reproduced"
 
@@ -191,7 +191,7 @@ def _another_trace(run: RunFolder) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "study.yaml").write_text(yaml.safe_dump(document))
     if not (folder / "journal").exists():
-        (folder / "journal").symlink_to(run.journal)
+        (folder / "journal").symlink_to(run.path / "journal")
     return folder
 
 
@@ -232,7 +232,7 @@ def test_a_mistake_is_one_line(run: RunFolder, where: Callable[[RunFolder], Path
 def test_a_trial_still_open_has_nothing_to_compare_with(run: RunFolder, resolved: Resolved, tmp_path: Path) -> None:
     open_one = tmp_path / "run"
     (open_one / "journal").mkdir(parents=True)
-    for path in sorted(run.journal.glob("*.json"))[:2]:  # started, submitted
+    for path in sorted((run.path / "journal").glob("0*.json"))[:2]:  # started, submitted
         (open_one / "journal" / path.name).write_bytes(path.read_bytes())
     with pytest.raises(CannotReproduce, match="--trial: 0: has not ended; allowed: none yet"):
         read_past(resolved, RunFolder(open_one), 0)
