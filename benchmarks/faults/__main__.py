@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,8 @@ _TRIES = 3
 def main() -> int:
     """Run one verb; return the exit code: 1 where an invariant broke."""
     options = _parser().parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # nothing may be left running, in the background either
     try:
         return int(options.verb(options))
     except (ValueError, FileNotFoundError) as error:

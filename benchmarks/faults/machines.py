@@ -78,7 +78,8 @@ class Stage:
         self.nodes: list[Machine] = []
         self._head: Machine | None = None
         self._link = new_link() if networked else None
-        self._host = HOST if networked else "127.0.0.1"
+        self._host = HOST if networked else node_address()
+        self._token = secrets.token_hex(16)
         self._port = free_port()
         self.dashboard_port = free_port() if dashboard else None
         self._seen: set[psutil.Process] = set()
@@ -97,7 +98,8 @@ class Stage:
     def environment(self, **more: str) -> dict[str, str]:
         """What drivers and nodes are started with."""
         kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        return {**kept, **_QUICK, MARK: str(self.folder), "PYTHONPATH": str(_CODE), **more}
+        ours = {MARK: str(self.folder), "PYTHONPATH": str(_CODE)}
+        return {**kept, **_QUICK, **ours, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token, **more}
 
     def ready(self, nodes: int = 2) -> None:
         """See that the head and so many healthy nodes are up; a node too many goes.
@@ -111,7 +113,7 @@ class Stage:
         for node in self.nodes[nodes:]:
             kill(node.processes)
         self.nodes = [node for node in self.nodes if node.alive]
-        while len(self.nodes) < nodes:
+        while len(self.nodes) < nodes:  # one by one: two that start at once take each other's sockets
             self.add()
 
     def add(self, **more: str) -> Machine:
@@ -124,6 +126,7 @@ class Stage:
         own = [f"--address={self.address}", "--num-cpus=1", f"--node-ip-address={GUEST if link else self._host}"]
         machine = self._start(link.inside() if link else [], own, link, more)
         self.nodes.append(machine)
+        self._await(machine)
         return machine
 
     def look(self) -> None:
@@ -167,6 +170,7 @@ class Stage:
         session = self.folder / secrets.token_hex(2)
         own = ["--head", f"--port={self._port}", "--num-cpus=0", f"--temp-dir={session}"]
         machine = self._start([], [*own, f"--node-ip-address={self._host}", *board], None, {})
+        self._await(machine)
         expect(lambda: listens(self._host, self._port), _UP_S, "the head does not listen")
         if self.dashboard_port is not None:
             port = self.dashboard_port
@@ -181,19 +185,22 @@ class Stage:
         command = [*prefix, RAY, "start", "--block", *own, *ports, "--object-store-memory=100000000"]
         node_id = secrets.token_hex(28)
         variables = self.environment(RAY_OVERRIDE_NODE_ID_FOR_TESTING=node_id, **more)
-        with (self.folder / f"node-{node_id[:6]}.log").open("wb") as log:
+        with self._log(node_id).open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=variables, start_new_session=True)
-        machine = Machine(process, node_id, link)
-        log_path = self.folder / f"node-{node_id[:6]}.log"
+        return Machine(process, node_id, link)
 
+    def _log(self, node_id: str) -> Path:
+        return self.folder / f"node-{node_id[:6]}.log"
+
+    def _await(self, machine: Machine) -> None:
         def up() -> bool:
+            said = self._log(machine.node_id).read_text()
             if not machine.alive:
-                raise NotReady(f"a node has ended: {log_path.read_text()[-400:]}")
-            return "Ray runtime started" in log_path.read_text()
+                raise NotReady(f"a node has ended: {said[-400:]}")
+            return "Ray runtime started" in said
 
         expect(up, _UP_S, "a node does not come up")
         self.look()
-        return machine
 
     def _is_engine(self, process: psutil.Process) -> bool:
         try:
@@ -255,6 +262,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])
+
+
+def node_address() -> str:
+    """The address of this machine as Ray would choose it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # for documentation: nothing is sent
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def listens(host: str, port: int) -> bool:
