@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoot_ray.search import SLO, Bounded, Observation, Origin, Problem, Trial, preset
-from scoot_ray.search.beliefs import OURS, Beliefs, believe
+from scoot_ray.search.beliefs import OURS, Beliefs, _told, believe
 from scoot_ray.search.space import FloatArray
 from scoot_ray.search.surrogate import fit
 from scoot_ray.search.targets import Shape, fit_target

@@ -175,7 +175,5 @@ def test_a_problem_has_one_or_two_objectives(count: int) -> None:
 )
 def test_the_pareto_set_is_what_nothing_dominates(rows: list[list[int]]) -> None:
     y = np.array(rows, dtype=np.float64)
-    undominated = [
-        i for i, one in enumerate(y) if not any(np.all(other <= one) and np.any(other < one) for other in y)
-    ]
+    undominated = [i for i, one in enumerate(y) if not any(np.all(other <= one) and np.any(other < one) for other in y)]
     assert pareto(y) == undominated
