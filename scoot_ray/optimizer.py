@@ -7,6 +7,8 @@ from scoot_ray.log import Log
 from scoot_ray.resolve import Resolved
 from scoot_ray.search import Trial, suggest, to_beat
 
+_AT_ONCE = 32
+
 
 class SearchOptimizer:
     """Suggestions and confirmation as functions of the log. It remembers nothing between calls."""
@@ -16,7 +18,10 @@ class SearchOptimizer:
         self._study, self._problem = resolved.study, resolved.problem
 
     def suggest(self, log: Log, count: int) -> tuple[Trial, ...]:
-        """At most ``count`` new search trials, with ids that continue the log's; none once the search is over."""
+        """At most ``count`` new search trials, with ids that continue the log's; none once the search is over.
+
+        Nor ever more than 32: the first of many free slots shall not wait until there is something for the last.
+        """
         if self._over(log):
             return ()
         suggestions = suggest(
@@ -24,7 +29,7 @@ class SearchOptimizer:
             self._problem,
             log.searched,
             [trial.config for trial in log.open_search],
-            count,
+            min(count, _AT_ONCE),
             self._study.seed,
             log.spent,
         )

@@ -1,4 +1,6 @@
-"""When a trial that failed ambiguously may run again: once its machine has been seen healthy. Pure decisions.
+"""When something known is measured again: to see a machine healthy, and whether machines stay alike. Pure decisions.
+
+A trial that failed ambiguously may run again once its machine has been seen healthy.
 
 A known-good configuration is one that was measured before; that it is measured again, or that any other is on the same
 host, is the sign. While nothing was ever measured there is nothing to wait for.
@@ -7,7 +9,7 @@ host, is the sign. While nothing was ever measured there is nothing to wait for.
 from __future__ import annotations
 
 from scoot_ray.log import Doubt, Log
-from scoot_ray.search.trial import Config, Failed, Origin, Trial
+from scoot_ray.search.trial import Config, Failed, Measured, Observation, Origin, Trial
 
 
 def held(log: Log) -> frozenset[int]:
@@ -23,6 +25,29 @@ def probe(log: Log) -> Trial | None:
     if config is None or not held(log) or any(trial.origin is Origin.PROBE for trial in log.open):
         return None
     return Trial(log.next_id, config, Origin.PROBE)
+
+
+def canary(log: Log, every: int | None) -> Trial | None:
+    """The default as a trial, ``every`` so many evaluations after it was last measured; never in the confirmation."""
+    again = remeasured(log)
+    if every is None or not again or log.confirming or any(trial.origin is Origin.PROBE for trial in log.open):
+        return None
+    since = log.observations[log.observations.index(again[-1]) + 1 :]
+    return Trial(log.next_id, again[0].trial.config, Origin.PROBE) if len(since) >= every else None
+
+
+def remeasured(log: Log) -> tuple[Observation, ...]:
+    """The measurements of the default under the search's arrivals: the first, and those of canaries and probes."""
+    if log.default is None:
+        return ()
+    first = next(trial.config for trial in log.trials if trial.origin is Origin.DEFAULT)
+    return tuple(
+        seen
+        for seen in log.observations
+        if seen.trial.origin in {Origin.DEFAULT, Origin.PROBE}
+        and seen.trial.config == first
+        and isinstance(seen.outcome, Measured)
+    )
 
 
 def _known_good(log: Log) -> Config | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scoot_ray.log import Log
-from scoot_ray.recheck import held, probe
+from scoot_ray.recheck import canary, held, probe
 from scoot_ray.search.trial import FailureKind, Observation, Origin, Trial
 from scoot_ray.study import Study
 
@@ -111,6 +111,8 @@ def _next_trials(study: Study, log: Log, optimizer: Optimizer, free: int, stop: 
     probe whether a machine is healthy; only when two trials wait for that, or nothing else is left, one is sent.
     """
     wanted = min(free, study.budget.left(log, study.gpus))
+    if wanted > 0 and (known := canary(log, study.budget.canary_every)) is not None:
+        return (known,)
     if wanted > 0 and len(held(log)) < 2:
         trials = optimizer.suggest(log, wanted)
         if trials or stop.requested(log):

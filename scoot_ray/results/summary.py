@@ -15,6 +15,7 @@ from scoot_ray.log import Log
 from scoot_ray.optimizer import stopped_early
 from scoot_ray.resolve import Resolved
 from scoot_ray.results.served import command_in, files_in
+from scoot_ray.results.steadiness import steadiness, unsteady
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
 from scoot_ray.serving import kind_of
 from scoot_ray.standing import Standing, standings, survivors
@@ -76,6 +77,7 @@ def summarise(
         ],
         "outcomes": _outcomes(log),
         "phases_s": _phases_s(log),
+        "steadiness": [asdict(one) for one in steadiness(problem, log)],
         "cost": {
             "held_s": log.held_s,
             "gpu_hours": log.held_s * study.gpus / 3600,
@@ -149,7 +151,7 @@ def _change_text(change: Change) -> str:
 
 def _warnings(resolved: Resolved, log: Log) -> list[str]:
     """What the study's author was told, and what the default's measurement has shown since."""
-    said = list(resolved.warnings)
+    said = [*resolved.warnings, *unsteady(steadiness(resolved.problem, log))]
     metrics = log.default.metrics if log.default is not None else {}
     served, offered = metrics.get("request_throughput"), metrics.get("offered_rate")
     wants_throughput = any(one.metric.startswith("request_throughput") for one in resolved.problem.objectives)

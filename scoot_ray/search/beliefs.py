@@ -22,6 +22,7 @@ from scoot_ray.search.targets import Shape, Target, fit_target
 from scoot_ray.search.trial import Bounded, Config, Measured, Metrics, Observation
 
 _UNBOUNDED = (-np.inf, np.inf)
+_MOST_TOLD = 400  # observations that a GP is conditioned on
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +258,23 @@ def _fit(
     target = fit_target(values, shape, sign, reference)
     x, z = space.features(space.encode_all([config for config, _ in measured])), target(values)
     prior = fit_prior(problem, metric, shape, sign, target, x, z)
-    return Model(metric, target, fit(x, z - prior(x), space.numeric_features, kernel), prior)
+    some = _told(z)
+    return Model(metric, target, fit(x[some], (z - prior(x))[some], space.numeric_features, kernel), prior)
+
+
+def _told(z: FloatArray) -> npt.NDArray[np.int64]:
+    """Which of the costs z (n,) a GP is told: all, or the best half of so many and others spread evenly over the rest.
+
+    The work grows with their cube. What is best is what suggestions are about; how bad the rest is says the same with
+    fewer.
+    """
+    if len(z) <= _MOST_TOLD:
+        return np.arange(len(z))
+    half = _MOST_TOLD // 2
+    order = np.argsort(z, kind="stable")
+    rest = np.sort(order[half:])
+    spread = rest[np.linspace(0, len(rest) - 1, _MOST_TOLD - half).astype(int)]
+    return np.sort(np.concatenate([order[:half], spread]))
 
 
 def _learn(model: Model, x: FloatArray, bounds: Sequence[Mapping[str, tuple[float, float]]]) -> Model:

@@ -135,9 +135,13 @@ def _factor(metric: str, unit: str | None, text: str) -> float:
 
 def pareto(y: FloatArray) -> list[int]:
     """The indices of the rows of y (n, m) that no other row dominates, in order; of equal rows all stay."""
-    no_worse = np.all(y[:, None, :] <= y[None, :, :], axis=2)
-    better = np.any(y[:, None, :] < y[None, :, :], axis=2)
-    return np.flatnonzero(~np.any(no_worse & better, axis=0)).tolist()
+    left = np.lexsort(y.T[::-1])  # a row is dominated only by rows before it
+    kept: list[int] = []
+    while len(left):
+        first, rest = left[0], left[1:]
+        kept.append(int(first))
+        left = rest[np.any(y[rest] < y[first], axis=1) | np.all(y[rest] == y[first], axis=1)]
+    return sorted(kept)
 
 
 def hypervolume(y: FloatArray, reference: FloatArray) -> float:

@@ -26,6 +26,7 @@ from scoot_ray.search.transfer import lessons
 from scoot_ray.search.trial import Config
 
 _LEAST_DRAWN = 2  # points that no history has chosen
+_SEARCHES = 8  # in one call
 _LEAST_POF = 1e-3  # a forest's 0 of a hundred trees is no proof
 
 
@@ -142,22 +143,29 @@ def _ensemble(settings: Settings, situation: Situation, beliefs: Beliefs, n: int
 
 
 def _greedy(settings: Settings, situation: Situation, n: int) -> Sequence[Config]:
-    """One after the other, each as if those in flight had turned out as predicted."""
+    """One after the other, each as if those in flight had turned out as predicted.
+
+    Of more than a few, several come from what one search has found, each judged again after the one before it.
+    """
     turns = [settings.turns[(situation.submitted + i) % len(settings.turns)] for i in range(n)]
     believed = {kernel: _beliefs(settings, situation, kernel) for kernel in dict.fromkeys(turns)}
     forest = _forest(settings, situation)
+    from_one_search = -(-n // _SEARCHES)
     chosen: list[Config] = []
-    for kernel in turns:
-        now, beliefs = situation.after(chosen), believed[kernel]
+    found: list[Config] = []
+    for i, kernel in enumerate(turns):
+        now, news = situation.after(chosen), chosen[-1:] or situation.pending
+        if settings.expectant:
+            believed = {k: beliefs and beliefs.expecting(news) for k, beliefs in believed.items()}
+        beliefs = believed[kernel]
         if beliefs is None:
             break
-        if settings.expectant:
-            beliefs = beliefs.expecting(now.pending)
         field = _weighted(settings, now, beliefs, forest)
-        config = solver.local_search(field, centres(now.problem, now.history), now.stream())
-        if config is None:
+        found = solver.ranked(field, found) if i % from_one_search else []
+        found = found or solver.local_best(field, centres(now.problem, now.history), now.stream())
+        if not found:
             break
-        chosen.append(config)
+        chosen.append(found[0])
     return chosen
 
 

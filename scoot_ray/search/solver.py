@@ -23,6 +23,7 @@ Score: TypeAlias = Callable[[FloatArray], FloatArray]
 _SOBOL = 512
 _NEIGHBOURS = 24  # of each centre
 _CENTRES = 8
+_KEPT = 192  # of the best found
 _ROUNDS = 3
 _NEARNESS = (0.05, 0.3)  # steps along an axis: the standard deviation is drawn between these
 _FLIPS = 8  # values of each parameter tried in the default's place
@@ -96,7 +97,12 @@ def _allowed(field: Field, configs: Iterable[Config]) -> list[Config]:
 
 
 def local_search(field: Field, centres: Sequence[Config], seed: int) -> Config | None:
-    """The allowed, unseen configuration with the largest first acquisition found; None if there is none.
+    """The first of ``local_best``; None if there is none."""
+    return next(iter(local_best(field, centres, seed)), None)
+
+
+def local_best(field: Field, centres: Sequence[Config], seed: int) -> list[Config]:
+    """The allowed, unseen configurations found with the largest first acquisition, best first.
 
     All of a small space; otherwise Sobol points, the default with one value changed and neighbours of the
     ``centres``, then in rounds the neighbours of the best so far. The POF asked for comes first: where nothing
@@ -104,17 +110,16 @@ def local_search(field: Field, centres: Sequence[Config], seed: int) -> Config |
     """
     space = field.space
     if space.listable:
-        ranked = _ranked(field, space.configurations())
-        return ranked[0] if ranked else None
+        return ranked(field, space.configurations())
     rng = np.random.default_rng(seed)
     start = [*islice(unseen(space, field.seen, seed), _SOBOL), *_flips(space), *_neighbours(space, centres, rng)]
-    ranked = _ranked(field, start)[:_CENTRES]
+    best = ranked(field, start)
     for _ in range(_ROUNDS):
-        ranked = _ranked(field, [*ranked, *_neighbours(space, ranked, rng)])[:_CENTRES]
-    return ranked[0] if ranked else None
+        best = ranked(field, [*best[:_KEPT], *_neighbours(space, best[:_CENTRES], rng)])
+    return best[:_KEPT]
 
 
-def _ranked(field: Field, candidates: Iterable[Config]) -> list[Config]:
+def ranked(field: Field, candidates: Iterable[Config]) -> list[Config]:
     """The allowed, unseen ones, best first."""
     configs = _allowed(field, candidates)
     if not configs:

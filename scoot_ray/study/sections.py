@@ -113,13 +113,17 @@ def _patience(value: object) -> object:
 
 
 class Budget(Section):
-    """How much may be spent. The default configuration counts; confirmation and failures of ours do not."""
+    """How much may be spent. The default configuration counts; confirmation and failures of ours do not.
+
+    Nor does the default measured again as a canary, after ``canary_every`` evaluations.
+    """
 
     observations: PositiveInt = 30
     patience: Annotated[Patience | None, BeforeValidator(_patience)] = None
     gpu_hours: PositiveFloat | None = None
     deadline: Annotated[datetime | None, BeforeValidator(_moment)] = None
     end_hopeless: bool = True
+    canary_every: PositiveInt | None = None
 
     def left(self, log: Log, gpus: int) -> int:
         """Search trials that may still be submitted; open ones count as spent."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scoot_ray.journal import Journal
 from scoot_ray.log import Log
-from scoot_ray.recheck import held, probe
+from scoot_ray.recheck import canary, held, probe
 from scoot_ray.search import Config, Failed, FailureKind, Measured, Observation, Origin, Outcome, Trial
 from scoot_ray.study import Budget
 from scoot_ray.tune import RetryPolicy, tune
@@ -74,6 +74,43 @@ def test_a_probe_is_a_known_good_configuration_one_at_a_time_and_outside_the_bud
     failed = log.with_observation(Observation(sent, Failed(FailureKind.OUT_OF_MEMORY, "full"), "a"))
     assert sent in failed.open, "a probe that fails says nothing against its configuration"
     assert held(failed) == {1}
+
+
+def test_a_canary_is_the_default_once_so_many_evaluations_have_ended_since_it_was_last_measured() -> None:
+    log = log_of(seen(0, Measured({}), origin=Origin.DEFAULT), seen(1, Measured({})))
+    assert canary(log, None) is None
+    assert canary(log, 2) is None
+    log = log.with_trial(Trial(2, BAD, Origin.MODEL)).with_observation(seen(2, Failed(FailureKind.REJECTED, "no")))
+    sent = canary(log, 2)
+    assert sent == Trial(3, GOOD, Origin.PROBE)
+    under_way = log.with_trial(sent)
+    assert canary(under_way, 2) is None
+    assert under_way.spent == 3
+    assert canary(under_way.with_observation(seen(3, Measured({}), origin=Origin.PROBE)), 2) is None
+
+
+def test_a_default_that_was_not_measured_and_a_study_that_confirms_have_no_canary() -> None:
+    failed = log_of(seen(0, Failed(FailureKind.REJECTED, "no"), origin=Origin.DEFAULT), seen(1, Measured({})))
+    assert canary(failed, 1) is None
+    log = log_of(seen(0, Measured({}), origin=Origin.DEFAULT), seen(1, Measured({})))
+    assert canary(log, 1) is not None
+    assert canary(log.with_trial(Trial(2, GOOD, Origin.CONFIRMATION, (1,))), 1) is None
+
+
+@pytest.mark.parametrize("slots", [1, 5])
+def test_canaries_cost_no_budget(tmp_path: Path, slots: int) -> None:
+    class DefaultFirst(SobolOptimizer):
+        def suggest(self, log: Log, count: int) -> tuple[Trial, ...]:
+            found = super().suggest(log, count)
+            return found if log.spent else (Trial(0, found[0].config, Origin.DEFAULT),)
+
+    plan = study(budget=Budget(observations=12, canary_every=3))
+    evaluator = FakeEvaluator(random.Random(1), lambda: slots, fault_rate=0.2, outcome=lambda _: Measured({}))
+    log = tune(plan, Log(), DefaultFirst(), evaluator, Journal(tmp_path), Never(), Silent())
+    assert len(log.searched) == log.spent == 12
+    canaries = [one for one in log.observations if one.trial.origin is Origin.PROBE]
+    assert 1 <= len(canaries) <= 4
+    assert {str(one.trial.config) for one in canaries} == {str(log.searched[0].trial.config)}
 
 
 def run(folder: Path, evaluator: FakeEvaluator, budget: int = 12, stop: Never | After | None = None) -> Log:

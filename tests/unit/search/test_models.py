@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoot_ray.search import SLO, Bounded, Observation, Origin, Problem, Trial, preset
-from scoot_ray.search.beliefs import OURS, Beliefs, believe
+from scoot_ray.search.beliefs import OURS, Beliefs, _told, believe
 from scoot_ray.search.space import FloatArray
 from scoot_ray.search.surrogate import fit
 from scoot_ray.search.targets import Shape, fit_target
@@ -145,3 +145,13 @@ def test_errors_over_the_limit_become_a_constraint() -> None:
     assert len(model.ceilings) == 1
     dropping, honest = model.log_probability_of_slos(PLANE.features(np.array([[0.65, 0.5], [0.05, 0.5]])))
     assert dropping < honest
+
+
+def test_a_gp_is_told_all_of_few_and_the_best_of_many() -> None:
+    assert _told(np.arange(5.0)).tolist() == [0, 1, 2, 3, 4]
+    z = np.random.default_rng(0).permutation(3000).astype(np.float64)
+    told = _told(z)
+    assert len(set(told.tolist())) == len(told) == 400
+    assert set(range(200)) <= set(z[told].tolist())
+    assert told[0] < 100
+    assert told[-1] > 2900

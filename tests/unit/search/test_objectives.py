@@ -166,3 +166,14 @@ def test_a_problem_has_one_or_two_objectives(count: int) -> None:
         Problem(SPACE, objectives)
     with pytest.raises(ObjectiveError, match="two different"):
         Problem(SPACE, [Objective("completed"), Objective("completed")])
+
+
+@given(
+    st.integers(1, 3).flatmap(
+        lambda width: st.lists(st.lists(st.integers(0, 4), min_size=width, max_size=width), min_size=1, max_size=20)
+    )
+)
+def test_the_pareto_set_is_what_nothing_dominates(rows: list[list[int]]) -> None:
+    y = np.array(rows, dtype=np.float64)
+    undominated = [i for i, one in enumerate(y) if not any(np.all(other <= one) and np.any(other < one) for other in y)]
+    assert pareto(y) == undominated

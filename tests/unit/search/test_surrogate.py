@@ -97,3 +97,14 @@ def test_own_effects_are_learnt_from_less() -> None:
         return float(np.std(model.predict(new)[0] - (added(new) - np.mean(costs)) / np.std(costs)))
 
     assert error("additive") < 0.5 * error("matern")
+
+
+def test_a_factor_that_is_extended_is_that_of_all_points() -> None:
+    mine = Surrogate(Layout(4, (0, 2), True), hyperparameters(Layout(4, (0, 2), True)), X[:9], Z[:9])
+    new = np.random.default_rng(3).random((6, 4))
+    untouched = mine.conditioned(X[9:], Z[9:])
+    mine.predict(new)
+    extended = mine.conditioned(X[9:], Z[9:])
+    assert "_factor" in extended.__dict__
+    assert "_factor" not in untouched.__dict__
+    np.testing.assert_allclose(extended.predict(new), untouched.predict(new), atol=1e-8)

@@ -1,0 +1,1 @@
+"""Many slots and many evaluations: whether the loop, the optimizer and the journal keep up."""
