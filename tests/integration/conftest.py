@@ -73,7 +73,7 @@ class Run:
         return found
 
     def events(self, kind: str) -> list[dict[str, Any]]:
-        paths = sorted((self.output / "journal").glob("*.json")) if self.output.exists() else []
+        paths = sorted((self.output / "journal").glob("[0-9]*.json")) if self.output.exists() else []
         return [event for event in map(_read, paths) if event["type"] == kind]
 
     def settled(self) -> list[int]:
