@@ -12,8 +12,8 @@ from scoot_ray.search import Value
 def config_file(deployment: Deployment) -> str:
     """Flags by name, such that every version makes the same words of them.
 
-    All make ``--name value`` of an entry and ``--name`` of true. What they make of false differs: until 0.11 it was
-    dropped, so none is written.
+    All make ``--name value`` of an entry and ``--name`` of true. What they make of false differs: older ones drop it,
+    so none is written.
     """
     notes = [
         "use     vllm serve --config vllm.yaml (older versions: vllm serve MODEL --config vllm.yaml)",
