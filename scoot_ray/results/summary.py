@@ -19,6 +19,7 @@ from scoot_ray.results.steadiness import steadiness, unsteady
 from scoot_ray.search import Bounded, Config, Failed, Measured, Observation, Origin, recommend, threshold
 from scoot_ray.serving import kind_of
 from scoot_ray.standing import Standing, standings, survivors
+from scoot_ray.study.sections import Workload
 from scoot_ray.verdict import Change, Verdict, to_use, verdict
 
 _PART_OF_LOAD = {"skip_rows", "rows", "sessions", "think_s", "too_long"}
@@ -61,12 +62,7 @@ def summarise(
             "requests": resolved.requests,
             "too_long": {name: circumstances.get(name) for name in ("dropped", "clipped")},
         },
-        "load": {
-            "process": study.workload.arrivals.process,
-            **study.workload.arrivals.model_dump(mode="json", exclude_defaults=True),
-            "duration_s": study.workload.duration_s,
-            **study.workload.model_dump(mode="json", exclude_defaults=True, include=_PART_OF_LOAD),
-        },
+        "load": _load(resolved.study.workload),
         "warnings": _warnings(resolved, log),
         "objectives": [{"metric": one.metric, "direction": one.direction} for one in problem.objectives],
         "slos": list(study.slos),
@@ -78,12 +74,7 @@ def summarise(
         "outcomes": _outcomes(log),
         "phases_s": _phases_s(log),
         "steadiness": [asdict(one) for one in steadiness(problem, log)],
-        "cost": {
-            "held_s": log.held_s,
-            "gpu_hours": log.held_s * study.gpus / 3600,
-            "gpu_s": {phase.removesuffix("_s"): seconds * study.gpus for phase, seconds in log.held_phases_s.items()},
-            "confirmation_runs": sum(len(seen.trial.orders) for seen in log.confirmed),
-        },
+        "cost": _cost(log, study.gpus),
         "pof_threshold": threshold(log.searched),
         "default": _named(log, Origin.DEFAULT),
         "baseline": _named(log, Origin.BASELINE),
@@ -93,6 +84,24 @@ def summarise(
         "verdict": _verdict(decided),
         "sentence": ("Simulated: " if study.engine.simulated else "") + sentence(decided, found),
         "recommended": _recommended(resolved, decided, found, best),
+    }
+
+
+def _load(workload: Workload) -> dict[str, Any]:
+    return {
+        "process": workload.arrivals.process,
+        **workload.arrivals.model_dump(mode="json", exclude_defaults=True),
+        "duration_s": workload.duration_s,
+        **workload.model_dump(mode="json", exclude_defaults=True, include=_PART_OF_LOAD),
+    }
+
+
+def _cost(log: Log, gpus: int) -> dict[str, Any]:
+    return {
+        "held_s": log.held_s,
+        "gpu_hours": log.held_s * gpus / 3600,
+        "gpu_s": {phase.removesuffix("_s"): seconds * gpus for phase, seconds in log.held_phases_s.items()},
+        "confirmation_runs": sum(len(seen.trial.orders) for seen in log.confirmed),
     }
 
 
