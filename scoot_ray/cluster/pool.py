@@ -27,6 +27,7 @@ from scoot_ray.search import Failed, FailureKind, Observation, Trial
 from scoot_ray.study import Resources
 
 _PATIENCE_S = 15.0  # for a slot that was idle and is somebody else's now
+_FETCH_S = 5.0  # for a result to come here, before the others have a turn; it is asked for again
 
 
 class RayPool:
@@ -145,7 +146,7 @@ class RayPool:
     def _collect(self, one: Running) -> Observation | None:
         """Turn a finished call into an observation; None where the worker may still answer."""
         try:
-            finished: Finished = ray.get(one.result, timeout=60)
+            finished: Finished = ray.get(one.result, timeout=_FETCH_S)
         except GetTimeoutError:
             return None  # still on its way here from a slow node
         except RayError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import Sequence
@@ -58,7 +59,8 @@ class LocalStorage:
             _link(aside, path)
             _sync_folder(path.parent)
         finally:
-            aside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what went wrong before says more
+                aside.unlink(missing_ok=True)
 
     def names(self, under: str = "") -> tuple[str, ...]:
         """What is in a folder, in order."""
