@@ -1,4 +1,4 @@
-"""``python -m benchmarks.scale``: from the repository's root. Slots that run nothing, or with ``--real`` worker actors."""
+"""``python -m benchmarks.scale``: from the repository's root. Slots that run nothing, or ``--real`` worker actors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of a slot's time: evaluations as they were submitted and ended, with the seconds of their phases. Pure."""
+"""What became of the time of slots: evaluations as submitted and as ended, with the seconds of their phases. Pure."""
 
 from __future__ import annotations
 
