@@ -26,6 +26,7 @@ from scoot_ray.cluster.session import ray_session
 from scoot_ray.cluster.simulated import SimulatedPool
 from scoot_ray.cluster.task import Task
 from scoot_ray.cluster.telemetry import StudyGauges
+from scoot_ray.cluster.view import autoscaler_present
 from scoot_ray.environment import environment_of
 from scoot_ray.history import pasts_to_json
 from scoot_ray.journal import Journal, JournalError
@@ -198,7 +199,7 @@ def check_cluster(study: Study, console: Console) -> None:
         ClusterError: it has not, or never can.
     """
     check_engine_present(study.engine, node_shapes())
-    if not check_can_hold(study.resources, node_shapes()):
+    if not check_can_hold(study.resources, node_shapes(), autoscaler_present):
         console.print("no present node can hold an evaluation; waiting for the autoscaler to add one")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scoot_ray.cluster.placement import bundle
 from scoot_ray.study import Resources
@@ -35,11 +35,24 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """What Ray's autoscaler has told last: nodes on their way by group, and why it could not have others.
+
+    ``impossible`` are the placement groups that none of its node groups can hold, nor any node that is there.
+    """
+
+    coming: Mapping[str, int] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+    impossible: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class View:
-    """The cluster at one moment. ``demands`` are other people's."""
+    """The cluster at one moment. ``demands`` are other people's; ``autoscaler`` is None where none tells anything."""
 
     nodes: tuple[Node, ...]
     demands: tuple[Demand, ...] = ()
+    autoscaler: Autoscaler | None = None
 
     def node_of(self, group: str) -> Node | None:
         """The node that holds a placement group, once that has been told."""

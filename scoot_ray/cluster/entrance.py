@@ -22,8 +22,8 @@ class Entrance:
             self.note(observation)
 
     def note(self, observation: Observation) -> None:
-        """Learn from an evaluation how long the next may take; virtual seconds say nothing of that."""
-        if not self._virtual:
+        """Learn from an evaluation how long the next may take; virtual seconds say nothing of that, nor lost ones."""
+        if not self._virtual and "lost_s" not in observation.timings:
             self._held_s.append(observation.held_s)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,11 @@ _MARKET = "ray.io/market-type"
 
 @dataclass(frozen=True, slots=True)
 class NodeShape:
-    """What one node has in all, or what the autoscaler may start."""
+    """What one node has in all, or what the autoscaler may start, whose ``labels`` it does not tell."""
 
     name: str
     resources: Mapping[str, float]
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] | None
     present: bool
 
 
@@ -82,7 +82,7 @@ def steady(shapes: Sequence[NodeShape]) -> dict[str, str]:
 
     Ray's own label for such nodes is ``ray.io/market-type: spot``; those without it are taken to stay.
     """
-    elsewhere = any(shape.present and shape.labels.get(_MARKET) != "spot" for shape in shapes)
+    elsewhere = any(shape.present and (shape.labels or {}).get(_MARKET) != "spot" for shape in shapes)
     return {_MARKET: "!spot"} if elsewhere else {}
 
 
@@ -93,20 +93,30 @@ def node_shapes() -> tuple[NodeShape, ...]:
         for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
         if node["Alive"]
     ]
-    config = ray._private.state.state.get_cluster_config()  # no public way tells the autoscaler's limits
+    # No public way tells the autoscaler's limits, and only some autoscalers report them: Ray's own does not.
+    config = ray._private.state.state.get_cluster_config()
     groups = config.node_group_configs if config is not None else ()
     possible = [
-        NodeShape(f"autoscaler group {group.name}", dict(group.resources), dict(group.labels), present=False)
+        NodeShape(f"autoscaler group {group.name}", dict(group.resources), None, present=False)
         for group in groups
         if group.max_count != 0
     ]
     return (*present, *possible)
 
 
-def check_can_hold(resources: Resources, shapes: Sequence[NodeShape]) -> bool:
+def described(resources: Resources) -> str:
+    """What one evaluation needs, for a message."""
+    wanted = ", ".join(f"{amount:g} {name}" for name, amount in bundle(resources).items())
+    return wanted + (f", labels {dict(resources.labels)}" if resources.labels else "")
+
+
+def check_can_hold(
+    resources: Resources, shapes: Sequence[NodeShape], autoscaler: Callable[[], bool] = lambda: False
+) -> bool:
     """True where a present node can hold one evaluation, False where only the autoscaler could add one.
 
-    Ray itself would wait for ever, without a word, for what can never be.
+    Ray itself would wait for ever, without a word, for what can never be. ``autoscaler`` says whether there is one: one
+    that does not tell its groups, as Ray's own does not, may have one that fits, which is seen when it is asked.
 
     Raises:
         ClusterError: neither can, and what each lacks.
@@ -114,9 +124,9 @@ def check_can_hold(resources: Resources, shapes: Sequence[NodeShape]) -> bool:
     fitting = [shape for shape in shapes if _fits(resources, shape)]
     if fitting:
         return any(shape.present for shape in fitting)
-    wanted = ", ".join(f"{amount:g} {name}" for name, amount in bundle(resources).items())
-    if resources.labels:
-        wanted += f", labels {dict(resources.labels)}"
+    if all(shape.present for shape in shapes) and autoscaler():
+        return False
+    wanted = described(resources)
     have = "; ".join(f"{shape.name}: {_offer(shape)}" for shape in shapes[:5]) or "no node at all"
     raise ClusterError(
         f"resources: one evaluation needs {wanted} on a single node, which no node has and no autoscaler group could "
@@ -139,7 +149,9 @@ def check_engine_present(engine: Engine, shapes: Sequence[NodeShape]) -> None:
 
 def _fits(resources: Resources, shape: NodeShape) -> bool:
     enough = all(shape.resources.get(name, 0.0) >= amount for name, amount in bundle(resources).items())
-    return enough and all(shape.labels.get(name) == value for name, value in resources.labels.items())
+    return enough and (
+        shape.labels is None or all(shape.labels.get(name) == value for name, value in resources.labels.items())
+    )
 
 
 def _offer(shape: NodeShape) -> str:

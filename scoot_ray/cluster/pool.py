@@ -12,6 +12,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from scoot_ray.cluster.activity import Activity
+from scoot_ray.cluster.arrival import arrived, astray
 from scoot_ray.cluster.capacity import View
 from scoot_ray.cluster.entrance import Entrance
 from scoot_ray.cluster.evaluation import Finished, deadline_s
@@ -27,7 +28,7 @@ from scoot_ray.search import Failed, FailureKind, Observation, Trial
 from scoot_ray.study import Resources
 
 _PATIENCE_S = 15.0  # for a slot that was idle and is somebody else's now
-_FETCH_S = 5.0  # for a result to come here, before the others have a turn; it is asked for again
+_FETCH_S = 1.0  # for a result that is on this machine
 
 
 class RayPool:
@@ -45,6 +46,7 @@ class RayPool:
         self._lookout, self._nodes = Lookout(), Nodes(resources)
         self._over: str | None = None
         self._salvage = Salvage(self._task, folder)
+        self._lacking: tuple[Running, ...] = ()  # those that no present node can hold
 
     @property
     def free_slots(self) -> int:
@@ -68,7 +70,8 @@ class RayPool:
     def notices(self) -> tuple[str, ...]:
         """What keeps slots from being used."""
         reason = self._entrance.gate.reason
-        return (*(() if reason is None else (f"nothing is started: {reason}",)), *self._nodes.notices)
+        nothing = () if reason is None else (f"nothing is started: {reason}",)
+        return (*nothing, *self._nodes.notices, *sorted({one.phase for one in self._lacking}))
 
     @property
     def over(self) -> str | None:
@@ -99,15 +102,14 @@ class RayPool:
 
     def wait(self, timeout_s: float) -> Sequence[Observation]:
         """What has finished, after at most ``timeout_s``."""
-        results = {one.result: one for one in self._running.values()}
-        if not results:
+        running = tuple(self._running.values())
+        if not running:
             self._over = self._entrance.over
             time.sleep(timeout_s)
-        ready, _ = ray.wait(list(results), num_returns=1, timeout=timeout_s) if results else ([], [])
-        if ready:
-            ready, _ = ray.wait(list(results), num_returns=len(results), timeout=0)
+        finished, strayed = arrived(running, timeout_s)
         self._look_around(self._look())
-        done = [observation for ref in ready if (observation := self._collect(results[ref])) is not None]
+        done = [observation for one in finished if (observation := self._collect(one)) is not None]
+        done += [self._lost(one, astray(one.leaving)) for one in strayed]
         for one in self._running.values():
             one.listen()
         self._salvage.collect()
@@ -136,8 +138,10 @@ class RayPool:
             for one in self._running.values():
                 one.locate(view)
                 if one.waits:
-                    one.enter(self._nodes.waiting_for(view))
+                    one.enter(self._nodes.waiting_for(view, one.group.id.hex()))
             self._take_back()
+            waiting = tuple(one for one in self._running.values() if one.waits)
+            self._lacking = () if view.could_hold(self._resources) else waiting
         for one in list(self._unfreed):
             if not one.still_unfreed():
                 self._unfreed.remove(one)
@@ -148,9 +152,9 @@ class RayPool:
         try:
             finished: Finished = ray.get(one.result, timeout=_FETCH_S)
         except GetTimeoutError:
-            return None  # still on its way here from a slow node
+            return None  # it was here a moment ago; where it stays away, it has gone astray
         except RayError as error:
-            return self._lost(one, error)
+            return self._lost(one, fault(error, one.leaving))
         queue_s = max(0.0, time.monotonic() - one.submitted_s - sum(finished.observation.timings.values()))
         observation = Observation(
             one.trial,
@@ -162,9 +166,9 @@ class RayPool:
         self._folder.save(observation, finished.files)
         return observation
 
-    def _lost(self, one: Running, error: RayError) -> Observation:
+    def _lost(self, one: Running, failed: Failed) -> Observation:
         """A worker that died; the engine's log may still be on its node."""
-        observation = Observation(one.trial, fault(error, one.leaving), one.where, {})
+        observation = Observation(one.trial, failed, one.where, one.lost_timings(time.monotonic()))
         self._ended(one, observation)
         if one.node is not None:
             self._salvage.fetch(one.trial.id, one.node, one.scratch)
@@ -202,6 +206,6 @@ class RayPool:
             limit_s = deadline_s(self._study, one.trial)
             if one.began_s is not None and now_s - one.began_s > limit_s:
                 failed = Failed(FailureKind.INTERNAL, f"no answer from the worker within {limit_s:.0f} s")
-                observations.append(Observation(one.trial, failed, one.where, {}))
+                observations.append(Observation(one.trial, failed, one.where, one.lost_timings(now_s)))
                 self._ended(one, observations[-1])
         return observations

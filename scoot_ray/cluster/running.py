@@ -21,7 +21,8 @@ from scoot_ray.search import Failed, FailureKind, Trial
 class Running:
     """A trial under way. The only mutable thing in the pool beside the tables of them.
 
-    ``node`` is the id of the node that holds the group, once that is known; ``leaving``, that it is being drained.
+    ``node`` is the id of the node that holds the group, once that is known; ``leaving``, that it is being drained;
+    ``held_since_s``, since when it holds resources. ``finished_s`` is when its result was first seen to be somewhere.
     """
 
     trial: Trial
@@ -38,6 +39,8 @@ class Running:
     began_s: float | None = None
     node: str | None = None
     leaving: bool = False
+    held_since_s: float | None = None
+    finished_s: float | None = None
 
     @property
     def waits(self) -> bool:
@@ -58,6 +61,7 @@ class Running:
         node = view.node_of(self.group.id.hex())
         if node is not None:
             self.node, self.leaving = node.id, not node.usable
+            self._holds()
             if self.began_s is None:
                 self.enter("starting the worker")
 
@@ -72,8 +76,18 @@ class Running:
         with contextlib.suppress(RayError):  # the result of the evaluation will say what happened
             phase, self.where = ray.get(self.asked, timeout=1)
             self.began_s = self.began_s or time.monotonic()
+            self._holds()
             self.enter(phase)
         self.asked = None
+
+    def _holds(self) -> None:
+        self.held_since_s = self.held_since_s or time.monotonic()
+
+    def lost_timings(self, now_s: float) -> dict[str, float]:
+        """What is known of the seconds of an evaluation of which nothing came: of its phases nothing is."""
+        if self.held_since_s is None:
+            return {}
+        return {"queue_s": self.held_since_s - self.submitted_s, "lost_s": now_s - self.held_since_s}
 
     def still_unfreed(self) -> bool:
         """Whether the worker, its evaluation ended, sees its GPUs' memory taken still; a dead one cannot say."""

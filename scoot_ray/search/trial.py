@@ -126,6 +126,7 @@ class Observation:
 
     ``timings`` are seconds per phase: queue_s stage_s start_s warmup_s load_s drain_s stop_s idle_s. In stage_s another
     engine was waited for, which was the first to load the model on that node; idle_s is the rest of the worker's time.
+    lost_s stands for all of them where the worker did not live to tell.
     """
 
     trial: Trial

@@ -10,7 +10,7 @@ from scoot_ray.study import Resources
 
 SMALL = NodeShape("small", {"CPU": 4.0}, {}, present=True)
 GPUS = NodeShape("gpus", {"CPU": 32.0, "GPU": 8.0, "accelerator_type:A100": 1.0}, {"zone": "a"}, present=True)
-LATER = NodeShape("autoscaler group big", {"CPU": 64.0, "GPU": 16.0}, {}, present=False)
+LATER = NodeShape("autoscaler group big", {"CPU": 64.0, "GPU": 16.0}, None, present=False)
 
 
 def test_a_present_node_holds_it() -> None:
@@ -21,13 +21,26 @@ def test_the_autoscaler_may_add_a_node_for_it() -> None:
     assert not check_can_hold(Resources(gpus=16, cpus=8.0), [SMALL, GPUS, LATER])
 
 
+def test_an_autoscaler_that_does_not_tell_its_groups_may_have_one_that_fits() -> None:
+    assert not check_can_hold(Resources(gpus=16), [SMALL, GPUS], lambda: True)
+    assert not check_can_hold(Resources(), [], lambda: True)
+
+
+def test_an_autoscaler_that_tells_them_is_believed() -> None:
+    with pytest.raises(ClusterError):
+        check_can_hold(Resources(gpus=32), [SMALL, LATER], lambda: True)
+
+
+def test_what_labels_a_node_to_come_will_have_is_not_known() -> None:
+    assert not check_can_hold(Resources(gpus=16, labels={"zone": "b"}), [SMALL, LATER])
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
         Resources(gpus=32),
         Resources(cpus=100.0),
         Resources(gpus=1, accelerator="H100"),
-        Resources(gpus=1, labels={"zone": "b"}),
     ],
 )
 def test_what_no_single_node_can_ever_hold_is_refused_with_what_there_is(wanted: Resources) -> None:
@@ -37,6 +50,11 @@ def test_what_no_single_node_can_ever_hold_is_refused_with_what_there_is(wanted:
     assert message.startswith("resources: one evaluation needs")
     assert "gpus: 32 CPU, 8 GPU, A100" in message
     assert "\n" not in message
+
+
+def test_a_label_that_no_node_has_is_refused_with_it() -> None:
+    with pytest.raises(ClusterError, match=r"labels \{'zone': 'b'\}"):
+        check_can_hold(Resources(gpus=1, labels={"zone": "b"}), [SMALL, GPUS])
 
 
 def test_no_node_at_all_is_said() -> None:

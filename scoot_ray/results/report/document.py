@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from scoot_ray.results.report.contents import Report
+from scoot_ray.results.report.effort import Cost
 
 
 def report_document(report: Report) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def report_document(report: Report) -> dict[str, Any]:
             }
             for span in report.spans
         ],
-        "cost": [{**asdict(cost), "held_s": cost.held_s, "gpu_s": cost.gpu_s} for cost in report.costs],
+        "cost": [_cost(cost) for cost in report.costs],
         "front": [{"trial": one.trial, "command": one.command} for one in report.choices],
         "trials": [
             {
@@ -57,4 +57,16 @@ def report_document(report: Report) -> dict[str, Any]:
             for row in report.rows
         ],
         "study_yaml": report.study,
+    }
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    phases = {f"{phase}_s": seconds for phase, seconds in cost.phases_s.items()}
+    return {
+        "part": cost.part,
+        "trials": cost.trials,
+        **phases,
+        "gpus": cost.gpus,
+        "held_s": cost.held_s,
+        "gpu_s": cost.gpu_s,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scoot_ray.results.report.chart import Bar, Bars, Chart, Figure, Table, categories
@@ -10,14 +10,19 @@ from scoot_ray.results.report.palette import Role
 from scoot_ray.results.report.progress import time_axis
 from scoot_ray.results.report.run import Run
 from scoot_ray.results.report.text import counted, duration, number, percent
-from scoot_ray.results.report.timeline import Slot, Span, slot_names, slots_of
+from scoot_ray.results.report.timeline import PHASES, Slot, Span, slot_names, slots_of, together
 from scoot_ray.search import Failed, FailureKind, Observation, Origin
 
-_PHASES: tuple[tuple[str, Role, str], ...] = (
+_BARS: tuple[tuple[str, Role, str], ...] = (
     ("start", "start", "engine start-up"),
     ("load", "load", "load"),
     ("stop", "stop", "stop"),
+    ("stage", "faint", "waiting for another engine to load the model"),
+    ("idle", "faint", "preparing, collecting files"),
+    ("lost", "failed", "lost with its worker"),
 )
+_ALWAYS = ("start", "load", "stop")  # shown though there be none
+_HEADS = {"stage": "waiting to load", "start": "start-up", "idle": "rest"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +31,13 @@ class Cost:
 
     part: str
     trials: int
-    start_s: float
-    load_s: float
-    stop_s: float
+    phases_s: Mapping[str, float]
     gpus: int
 
     @property
     def held_s(self) -> float:
         """Seconds that slots were held."""
-        return self.start_s + self.load_s + self.stop_s
+        return sum(self.phases_s.values())
 
     @property
     def gpu_s(self) -> float:
@@ -50,7 +53,8 @@ def timeline_figure(run: Run, spans: Sequence[Span]) -> Figure | None:
     names = slot_names(spans)
     rows = {number: -float(at) for at, number in enumerate(sorted(names))}
     x, unit_s = time_axis(max(span.end_s for span in spans))
-    marks = tuple(_bars(phase, role, label, spans, rows, unit_s) for phase, role, label in _PHASES)
+    shown = _shown([slot.phases_s for slot in slots])
+    marks = tuple(_bars(*kind, spans, rows, unit_s) for kind in _BARS if kind[0] in shown)
     busy = sum(slot.busy_s for slot in slots) / (len(slots) * max(span.end_s for span in spans))
     summary = f"{counted(len(slots), 'slot')}, busy for {percent(min(1.0, busy))} of the time."
     y = categories("", [names[number] for number in sorted(names)])
@@ -72,15 +76,17 @@ def costs_of(run: Run, spans: Iterable[Span]) -> tuple[Cost, ...]:
     for span in spans:
         name = "confirmation" if span.trial in confirming else "search"
         parts["lost and tried again" if span.outcome in ours else name].append(span)
-    return tuple(_cost(name, own, run.resolved.study.gpus) for name, own in parts.items() if own)
+    gpus = run.resolved.study.gpus
+    return tuple(Cost(name, len(own), together(own), gpus) for name, own in parts.items() if own)
 
 
 def cost_table(costs: Sequence[Cost]) -> Table:
     """The same as rows, with their sum."""
     total = [_together(costs)] if len(costs) > 1 else []
     on_gpus = bool(costs) and costs[0].gpus > 0
-    head = ("", "evaluations", "start-up", "load", "stop", "slot time", *(("GPU-hours",) if on_gpus else ()))
-    return Table("Cost", head, tuple(_row(cost, on_gpus) for cost in (*costs, *total)))
+    shown = _shown([cost.phases_s for cost in costs])
+    head = ("", "evaluations", *_heads(shown), "slot time", *(("GPU-hours",) if on_gpus else ()))
+    return Table("Cost", head, tuple(_row(cost, shown, on_gpus) for cost in (*costs, *total)))
 
 
 def failure_table(failures: Iterable[Observation]) -> Table:
@@ -115,27 +121,29 @@ def _bars(phase: str, role: Role, label: str, spans: Sequence[Span], rows: dict[
 
 
 def _table(slots: Sequence[Slot]) -> Table:
+    shown = _shown([slot.phases_s for slot in slots])
     rows = tuple(
-        (slot.name, str(slot.trials), *map(duration, (slot.busy_s, slot.start_s, slot.load_s, slot.stop_s)))
+        (slot.name, str(slot.trials), *map(duration, (slot.busy_s, *(slot.phases_s[phase] for phase in shown))))
         for slot in slots
     )
-    return Table("What each slot did", ("slot", "evaluations", "busy", "start-up", "load", "stop"), rows)
+    return Table("What each slot did", ("slot", "evaluations", "busy", *_heads(shown)), rows)
 
 
-def _cost(part: str, own: Sequence[Span], gpus: int) -> Cost:
-    sums = dict.fromkeys(("start", "load", "stop"), 0.0)
-    for span in own:
-        for phase, seconds in span.phases:
-            sums[phase] += seconds
-    return Cost(part, len(own), sums["start"], sums["load"], sums["stop"], gpus)
+def _shown(parts: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+    """The phases that a table has columns for: without those that never came."""
+    return tuple(phase for phase in PHASES if phase in _ALWAYS or any(part[phase] for part in parts))
+
+
+def _heads(shown: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_HEADS.get(phase, phase) for phase in shown)
 
 
 def _together(costs: Sequence[Cost]) -> Cost:
     trials = sum(cost.trials for cost in costs)
-    start_s, load_s, stop_s = (sum(getattr(cost, name) for cost in costs) for name in ("start_s", "load_s", "stop_s"))
-    return Cost("together", trials, start_s, load_s, stop_s, costs[0].gpus)
+    phases_s = {phase: sum(cost.phases_s[phase] for cost in costs) for phase in PHASES}
+    return Cost("together", trials, phases_s, costs[0].gpus)
 
 
-def _row(cost: Cost, on_gpus: bool) -> tuple[str, ...]:
-    times = map(duration, (cost.start_s, cost.load_s, cost.stop_s, cost.held_s))
+def _row(cost: Cost, shown: Sequence[str], on_gpus: bool) -> tuple[str, ...]:
+    times = map(duration, (*(cost.phases_s[phase] for phase in shown), cost.held_s))
     return (cost.part, str(cost.trials), *times, *((number(cost.gpu_s / 3600),) if on_gpus else ()))

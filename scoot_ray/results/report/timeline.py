@@ -12,7 +12,8 @@ from datetime import datetime
 
 from scoot_ray.journal import Event
 
-_PHASES = {"start_s": "start", "warmup_s": "load", "load_s": "load", "drain_s": "load", "stop_s": "stop"}
+PHASES = ("stage", "start", "load", "stop", "idle", "lost")
+_PHASES = {"warmup_s": "load", "drain_s": "load", **{f"{name}_s": name for name in PHASES}}
 _TOUCH_S = 0.5  # clocks of two machines may overlap by this much without needing a slot more
 
 
@@ -31,18 +32,16 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What one slot did over the whole run, in seconds."""
+    """What one slot did over the whole run: seconds of each of PHASES."""
 
     name: str
     trials: int
-    start_s: float
-    load_s: float
-    stop_s: float
+    phases_s: Mapping[str, float]
 
     @property
     def busy_s(self) -> float:
         """All that it was held."""
-        return self.start_s + self.load_s + self.stop_s
+        return sum(self.phases_s.values())
 
 
 def spans_of(events: Sequence[Event], parallelism: int, *, virtual: bool) -> tuple[Span, ...]:
@@ -57,7 +56,7 @@ def slots_of(spans: Iterable[Span]) -> tuple[Slot, ...]:
     for span in spans:
         found.setdefault(span.slot, []).append(span)
     names = slot_names([span for own in found.values() for span in own])
-    return tuple(_slot(names[number], own) for number, own in sorted(found.items()))
+    return tuple(Slot(names[number], len(own), together(own)) for number, own in sorted(found.items()))
 
 
 def slot_names(spans: Sequence[Span]) -> Mapping[int, str]:
@@ -72,12 +71,13 @@ def slot_names(spans: Sequence[Span]) -> Mapping[int, str]:
     return names
 
 
-def _slot(name: str, own: Sequence[Span]) -> Slot:
-    sums = dict.fromkeys(("start", "load", "stop"), 0.0)
-    for span in own:
+def together(spans: Iterable[Span]) -> dict[str, float]:
+    """Seconds of each of PHASES over several evaluations."""
+    sums = dict.fromkeys(PHASES, 0.0)
+    for span in spans:
         for phase, seconds in span.phases:
             sums[phase] += seconds
-    return Slot(name, len(own), sums["start"], sums["load"], sums["stop"])
+    return sums
 
 
 def _in_real_time(ended: Sequence[Event], began: datetime | None) -> tuple[Span, ...]:
@@ -116,12 +116,12 @@ def _span(event: Event, slot: int, begin_s: float, end_s: float) -> Span:
 
 
 def _phases(event: Event) -> tuple[tuple[str, float], ...]:
-    """Start, load and stop, each with its seconds, without those that never came."""
+    """Each of PHASES with its seconds, without those that never came."""
     sums: dict[str, float] = {}
     for name, seconds in event.data["timings"].items():
         if name in _PHASES:
             sums[_PHASES[name]] = sums.get(_PHASES[name], 0.0) + seconds
-    return tuple((phase, sums[phase]) for phase in ("start", "load", "stop") if sums.get(phase))
+    return tuple((phase, sums[phase]) for phase in PHASES if sums.get(phase))
 
 
 def _began(events: Sequence[Event]) -> datetime | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scoot_ray.cluster.capacity import Node, View
+from scoot_ray.cluster.capacity import Autoscaler, Node, View
 from scoot_ray.cluster.nodes import Nodes
 from scoot_ray.cluster.quarantine import PAUSE_S, Quarantine, sign
 from scoot_ray.search import Bounded, Failed, FailureKind, Measured, Observation, Origin, Outcome, Trial
@@ -139,5 +139,27 @@ def test_nothing_is_held_against_a_node_that_has_gone(monkeypatch: pytest.Monkey
 
 def test_what_is_waited_for_is_said() -> None:
     nodes = Nodes(Resources(cpus=2.0))
-    assert nodes.waiting_for(view("a")) == "waiting for 2 CPU free on one node"
-    assert "autoscaler" in nodes.waiting_for(view())
+    assert nodes.waiting_for(view("a"), "g") == "waiting for 2 CPU free on one node"
+    assert nodes.waiting_for(view(), "g").endswith("none is there, so for the autoscaler or whoever adds one")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (Autoscaler(), "none is there; the autoscaler has been asked"),
+        (Autoscaler({"b": 1, "a": 2}), "none is there; the autoscaler is starting 2 × a, 1 × b"),
+        (Autoscaler(refused=("a: no quota",)), "the autoscaler has been asked; it could not have a: no quota"),
+        (Autoscaler(impossible=frozenset({"g"})), "the autoscaler has no group of nodes left that could hold it"),
+        (Autoscaler(impossible=frozenset({"another"})), "the autoscaler has been asked"),
+    ],
+)
+def test_what_the_autoscaler_does_about_it_is_said(told: Autoscaler, said: str) -> None:
+    waits = Nodes(Resources(cpus=2.0, labels={"zone": "a"})).waiting_for(View((), autoscaler=told), "g")
+    assert waits.startswith("waiting for a node with 2 CPU, labels {'zone': 'a'}: none is there")
+    assert waits.endswith(said)
+
+
+def test_a_busy_cluster_that_grows_says_both() -> None:
+    growing = View(view("a").nodes, autoscaler=Autoscaler({"b": 1}))
+    said = Nodes(Resources(cpus=2.0)).waiting_for(growing, "g")
+    assert said == "waiting for 2 CPU free on one node; the autoscaler is starting 1 × b"
