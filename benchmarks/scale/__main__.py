@@ -1,4 +1,4 @@
-"""``python -m benchmarks.scale``: from the repository's root. The service is made up and the slots run nothing."""
+"""``python -m benchmarks.scale``: from the repository's root. Slots that run nothing, or ``--real`` worker actors."""
 
 from __future__ import annotations
 
@@ -7,55 +7,34 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.scale.run import Scale, Spent, run
-from benchmarks.search.markdown import table
+from benchmarks.scale.real import run_real
+from benchmarks.scale.report import real_report, report
+from benchmarks.scale.run import run
 
 
 def main() -> int:
     """Run a study and print what it took; return the exit code."""
     options = _parser().parse_args()
+    slots = options.slots or (32 if options.real else 256)
+    evaluations = options.evaluations or (3 * slots if options.real else 2000)
     with tempfile.TemporaryDirectory(prefix="scoot-ray-scale-") as folder:
-        found = run(Path(folder), options.tuner, options.slots, options.evaluations)
-    print("\n".join(report(found)))
+        if options.real:
+            lines = real_report(run_real(Path(folder), slots, evaluations, options.load_s, options.rate))
+        else:
+            lines = report(run(Path(folder), options.tuner, slots, evaluations))
+    print("\n".join(lines))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--slots", type=int, default=256, help="evaluations at once [default: 256]")
-    parser.add_argument("--evaluations", type=int, default=2000, help="altogether [default: 2000]")
-    parser.add_argument("--tuner", default="scoot", help="[default: scoot]")
+    parser.add_argument("--slots", type=int, help="evaluations at once [default: 256; 32 with --real]")
+    parser.add_argument("--evaluations", type=int, help="altogether [default: 2000; 3 for each slot with --real]")
+    parser.add_argument("--tuner", default="scoot", help="of slots that run nothing [default: scoot]")
+    parser.add_argument("--real", action="store_true", help="worker actors on a Ray of its own, simulated engines")
+    parser.add_argument("--load-s", type=float, default=110.0, help="of each real evaluation [default: 110]")
+    parser.add_argument("--rate", type=float, default=2.0, help="requests per second to each engine [default: 2]")
     return parser
-
-
-def report(found: Scale) -> list[str]:
-    """The figures as a Markdown table."""
-    until_last = found.busy_until_last_start / (found.slots * found.last_started_s)
-    memory = ", ".join(f"{mib:.0f} ({count})" for count, mib in _some(found.resident_mib))
-    rows = [
-        ["slots, evaluations", f"{found.slots}, {found.evaluations}"],
-        ["virtual hours", f"{found.lasted_s / 3600:.2f}"],
-        ["slot time at work until the last start", f"{until_last:.1%}"],
-        ["the same to the end of the last evaluation", f"{found.busy_s / (found.slots * found.lasted_s):.1%}"],
-        ["CPU s per call for suggestions, median and longest", _spread(found.suggesting)],
-        ["CPU s per suggestion", f"{sum(found.suggesting.cpu_s) / max(1, found.suggested):.3f}"],
-        ["CPU s to send a log to the optimizer and read it, median and longest", _spread(found.sending)],
-        ["CPU s per event in the journal, median and longest", _spread(found.journalling)],
-        ["CPU s to replay the journal", f"{found.replay_s:.1f}"],
-        ["resident MiB (after evaluations)", memory],
-    ]
-    return table(["", f"{found.slots} slots"], rows)
-
-
-def _spread(spent: Spent) -> str:
-    return f"{np.median(spent.cpu_s):.3f}, {max(spent.cpu_s):.2f}" if spent.cpu_s else ""
-
-
-def _some(noted: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """About five of them, the first and the last among them."""
-    return [noted[i] for i in np.unique(np.linspace(0, len(noted) - 1, 5).astype(int))] if noted else []
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from benchmarks.scale.pool import Clock, FakePool
 from benchmarks.scale.service import Service
 from benchmarks.search.relatives import find_scenario
@@ -80,7 +82,8 @@ def run(folder: Path, tuner: str, slots: int, evaluations: int, seed: int = 0) -
     pool = FakePool(Service(problem, seed), slots, clock)
     journal = _Journal(Journal(folder), scale, clock, pool)
     optimizer = _Optimizer(SearchOptimizer(Resolved(study, problem, Trace((), "none", ""))), scale)
-    tune(study, Log(), optimizer, pool, journal, _Stop(), _Memory(scale))
+    with threadpool_limits(1):  # as Ray sees to in the optimizer's actor
+        tune(study, Log(), optimizer, pool, journal, _Stop(), _Memory(scale))
     scale.lasted_s, scale.busy_s = clock.now_s, pool.busy_s
     began_s = time.process_time()
     Journal(folder).replay()

@@ -20,7 +20,6 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from scipy.optimize import nnls
 
 from scoot_ray.engine.models import ModelShape
 from scoot_ray.search import Config, Value
@@ -124,6 +123,8 @@ def fit(steps: Sequence[MeasuredStep]) -> LinearCost:
     Where two kinds of work never come apart in ``steps`` (every prompt ends in its only step), one constant takes what
     belongs to both: their sum is right, and so are predictions for steps alike.
     """
+    from scipy.optimize import nnls  # noqa: PLC0415  # slow to import, in every worker and every simulated server
+
     features = np.array([_features(step) for step in steps])
     took_s = np.array([step.took_s for step in steps])
     scale = features.max(axis=0)

@@ -76,7 +76,9 @@ def test_a_real_vllm_is_tuned_refusals_are_learnt_and_the_winner_is_confirmed(tm
     assert result["default"]["metrics"]["error_rate"] == 0
     assert result["default"]["metrics"]["mean_ttft_ms"] > 0
     assert result["engine"]["max_model_len"] == 2048
-    assert (result["verdict"] is not None) == confirmed
+    # on a busy machine the default may be alone on the front, and nothing is there to be confirmed
+    contested = any(one["trial"] != result["default"]["trial"] for one in result["front"])
+    assert (result["verdict"] is not None) == (confirmed and contested)
     assert (result["trace"]["too_long"]["dropped"] > 0) == (trace is AZURE)
     left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
     assert not [process for process in left if "vllm" in " ".join(process.info["cmdline"] or ())]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
-from scipy import stats
+from scipy.special import betaincinv  # scipy.stats takes most of a second to import, in every worker
 
 from scoot_ray.load.figures.metrics import PERCENTILES, Floats, itl_s, request_latencies_s, successes
 from scoot_ray.load.trace import RequestRecord
@@ -48,7 +48,9 @@ def share_interval(hits: int, count: int) -> Interval | None:
     """The exact 95% interval of a share such as ``error_rate`` (Clopper and Pearson, 1934); None of nothing."""
     if not count:
         return None
-    low, high = stats.binomtest(hits, count).proportion_ci(CONFIDENCE, method="exact")
+    tail = (1.0 - CONFIDENCE) / 2
+    low = betaincinv(hits, count - hits + 1, tail) if hits else 0.0
+    high = betaincinv(hits + 1, count - hits, 1.0 - tail) if hits < count else 1.0
     return float(low), float(high)
 
 
