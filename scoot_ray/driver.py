@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
-from types import FrameType
 from typing import Any
 
 import yaml
@@ -42,68 +40,27 @@ from scoot_ray.results.summary import summarise
 from scoot_ray.run_folder import KEPT, STUDY, RunFolder, folder_of
 from scoot_ray.search import Failed
 from scoot_ray.simulation import Simulation
+from scoot_ray.stopping import Stop
 from scoot_ray.storage import PlaceError, absolute
 from scoot_ray.study import Study
-from scoot_ray.tune import RetryPolicy, Watcher, Watchers, tune
+from scoot_ray.tune import Watcher, Watchers, tune
 
 
 class RunError(Exception):
     """The run cannot be started, or had to end; the message is one line for the user."""
 
 
-class Stop:
-    """Ends the loop on SIGINT, SIGTERM, the deadline, or too many failures of ours; ``reason`` says which.
-
-    ``over`` may be set to what tells that nothing can be started any more. ``hung_up`` says that nobody reads the
-    events any more, which ends it as SIGTERM does.
-    """
-
-    def __init__(self, study: Study, hung_up: Callable[[], bool] = lambda: False) -> None:
-        self._deadline, self._retries, self._hung_up = study.budget.deadline, RetryPolicy(), hung_up
-        self.over: Callable[[], str | None] = lambda: None
-        self.signal: int | None = None
-        self.reason: str | None = None
-
-    def requested(self, log: Log) -> bool:
-        """Whether the loop should end now."""
-        if self.signal is not None:
-            self.reason = f"interrupted by {signal.Signals(self.signal).name}"
-        elif self._hung_up():
-            self.reason = "--events: nobody reads standard output any more"
-        elif self._deadline is not None and datetime.now(UTC) >= self._deadline.astimezone(UTC):
-            self.reason = f"budget.deadline {self._deadline.isoformat()} has passed"
-        else:
-            self.reason = self._retries.exhausted(log) or self.over()
-        return self.reason is not None
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether a signal asked for the end, or the reader has gone."""
-        return self.signal is not None or self._hung_up()
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Note SIGINT and SIGTERM instead of dying of them; a second SIGINT is not waited for."""
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal == signal.SIGINT == number:
-            raise KeyboardInterrupt
-        self.signal = number
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the document of ``result.json``, whether it was cut short from outside, and its report."""
+    """How a run ended: the document of ``result.json``, whether it was cut short from outside, and its report.
+
+    ``in_time``: it ended at its deadline, as the study asks.
+    """
 
     result: Mapping[str, Any]
     interrupted: bool
     report: str | None
+    in_time: bool = False
 
 
 def create(resolved: Resolved) -> RunFolder:
@@ -293,7 +250,7 @@ def _finish(resolved: Resolved, folder: RunFolder, journal: Journal, log: Log, s
     journal.stopped(reason, complete)
     # Whoever interrupts is in haste, and may kill next.
     report = None if stop.interrupted else _write_report(resolved, folder, console)
-    return Outcome(result, stop.interrupted, report)
+    return Outcome(result, stop.interrupted, report, stop.in_time)
 
 
 def _write_report(resolved: Resolved, folder: RunFolder, console: Console) -> str | None:

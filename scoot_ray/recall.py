@@ -14,9 +14,9 @@ from scoot_ray.load.trace import Trace
 from scoot_ray.precheck import check
 from scoot_ray.problem import build_problem
 from scoot_ray.resolve import Resolved, resolve
-from scoot_ray.run_folder import RunFolder
+from scoot_ray.run_folder import BrokenDocumentError, RunFolder
 from scoot_ray.search import warm
-from scoot_ray.study import read_study
+from scoot_ray.study import Study, read_study
 
 _KEY = "remembered"
 
@@ -49,11 +49,19 @@ def recall(folder: RunFolder) -> Resolved:
 
     Raises:
         StudyError: the study cannot be read, or has to be resolved and cannot be.
+        BrokenDocumentError: ``environment.json`` is damaged.
     """
     study, environment = read_study(folder.study), folder.environment
     noted: Mapping[str, Any] | None = environment.get(_KEY)
     if noted is None:
         return resolve(study, folder.study)
+    try:
+        return _recalled(folder, study, environment, noted)
+    except (KeyError, TypeError) as error:
+        raise BrokenDocumentError(f"{folder.named('environment.json')}: is damaged, at {error}") from error
+
+
+def _recalled(folder: RunFolder, study: Study, environment: Mapping[str, Any], noted: Mapping[str, Any]) -> Recalled:
     problem = check(study, build_problem(study, None, folder.study), None, folder.study).problem
     pasts = read_pasts(study, Traffic(**environment["traffic"]), folder.study) if study.warm_start else ()
     return Recalled(

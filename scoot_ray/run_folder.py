@@ -19,6 +19,10 @@ STUDY = "study.yaml"
 KEPT = "warm_start.json"
 
 
+class BrokenDocumentError(OSError):
+    """A file of the run has something else in it than it should; the message names it."""
+
+
 class RunFolder:
     """One run's files, each put there whole, so that none is ever half there. ``str()`` of it names it for a user.
 
@@ -114,7 +118,7 @@ class RunFolder:
         """
         for trial in trials:
             document = None
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(BrokenDocumentError):
                 document = self.read_json(f"{_trial(trial.id)}/result.json")
             if document is not None and document["config"] == dict(trial.config):
                 yield observation_from_json(document, trials)
@@ -123,10 +127,18 @@ class RunFolder:
         """One of the run's documents; None where it is not there.
 
         Raises:
-            ValueError: it is not JSON.
+            BrokenDocumentError: it is not a JSON object.
         """
         content = self.storage.read(name)
-        return None if content is None else dict(json.loads(content))
+        if content is None:
+            return None
+        try:
+            document = json.loads(content)
+        except ValueError as error:
+            raise BrokenDocumentError(f"{self.named(name)}: is not JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise BrokenDocumentError(f"{self.named(name)}: is not a JSON object")
+        return document
 
     def write_json(self, name: str, document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
         """Write one of the run's own documents."""

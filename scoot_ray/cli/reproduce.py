@@ -15,9 +15,10 @@ from scoot_ray.cli.studies import run_folder, startable
 @click.argument("run")
 @click.option("--trial", type=click.IntRange(min=0), required=True, help="Its number, as in the report.")
 @click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Times to evaluate it.")
+@click.option("--trace", help="Where the study's trace is on this machine. [default: where it was]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output, and nothing else.")
 @click.option("--ray-address", help="Cluster to join, or local. [default: RAY_ADDRESS, one running here, a new one]")
-def reproduce(run: str, trial: int, repeats: int, as_json: bool, ray_address: str | None) -> None:
+def reproduce(run: str, trial: int, repeats: int, trace: str | None, as_json: bool, ray_address: str | None) -> None:
     """Evaluate a trial of RUN again, with the same trace, seed and arrival order, and say whether it is the same.
 
     RUN's journal and results are left as they are. Exit code 0: reproduced, 1: not.
@@ -30,7 +31,7 @@ def reproduce(run: str, trial: int, repeats: int, as_json: bool, ray_address: st
     from scoot_ray.rerun.tables import reproduction_table  # noqa: PLC0415 - the same
 
     folder = run_folder(run)
-    resolved = startable(folder)
+    resolved = startable(folder, trace)
     with real_stdout() as out:
         try:
             past = read_past(resolved, folder, trial)

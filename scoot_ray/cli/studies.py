@@ -250,7 +250,8 @@ def _tell_failure(sink: EventSink | None, reason: str, code: int) -> None:
 def _exit_code(outcome: Outcome) -> int:
     if outcome.interrupted:
         return INTERRUPTED
-    return DONE if outcome.result["complete"] and outcome.result["recommended"] is not None else FAILED
+    ended = outcome.result["complete"] or outcome.in_time
+    return DONE if ended and outcome.result["recommended"] is not None else FAILED
 
 
 def run_folder(place: str | Path) -> RunFolder:

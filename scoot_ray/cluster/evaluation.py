@@ -28,10 +28,9 @@ from scoot_ray.engine.post_mortem import post_mortem
 from scoot_ray.engine.process import EngineProcess, GuardianError, pin
 from scoot_ray.engine.ready import StartFailed
 from scoot_ray.engine.server import answers, max_model_len, reset_prefix_cache, server_version
-from scoot_ray.engine.service import COMMANDS_S
 from scoot_ray.hopeless import watch
 from scoot_ray.load.capacity.decision import Probe, Try, find
-from scoot_ray.load.capacity.probing import EVALUATION_PROBES, evaluation_search, judged, probe_rate
+from scoot_ray.load.capacity.probing import evaluation_search, judged, probe_rate
 from scoot_ray.load.client.target import Target
 from scoot_ray.load.errors import LoadError
 from scoot_ray.load.figures.records import record_to_json
@@ -39,13 +38,9 @@ from scoot_ray.load.figures.runs import mean_of, with_per_gpu
 from scoot_ray.load.hooks import Hooks
 from scoot_ray.load.measure import Load, Measurement, run_replay
 from scoot_ray.load.selection import Selection, fit
-from scoot_ray.load.warmup import MAX_WARMUP_S
 from scoot_ray.search import Config, Failed, FailureKind, Measured, Metrics, Observation, Origin, Outcome, Trial
 from scoot_ray.serving import kind_of, served_name
-from scoot_ray.study import MAX_RATE, Study
-
-STARTS = 3  # another engine's that is waited for, and two of our own where the first may be the cache's fault
-STOP_S = 60.0  # more than a guardian takes to end an engine that resists
+from scoot_ray.study import MAX_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +61,6 @@ class _Failure(Exception):  # noqa: N818 - carries an outcome, which may be ours
     def __init__(self, kind: FailureKind, detail: str, ambiguous: bool = False) -> None:
         super().__init__(kind, detail, ambiguous)
         self.outcome = Failed(kind, detail, ambiguous)
-
-
-def deadline_s(study: Study, trial: Trial) -> float:
-    """The longest that all phases of an evaluation together may take."""
-    soak = study.confirmation.soak if trial.origin is Origin.SOAK else None
-    duration_s = study.workload.duration_s if soak is None else soak.duration_s
-    load_s = MAX_WARMUP_S + duration_s + study.workload.request_timeout_s + 30.0
-    loads = len(trial.orders) * (EVALUATION_PROBES if study.searches_rate else 1)
-    commands_s = COMMANDS_S if study.engine.stop_command else 0.0
-    starts_s = STARTS * (study.engine.start_timeout_s + STOP_S + commands_s)
-    return starts_s + loads * load_s + study.workload.request_timeout_s + STOP_S
 
 
 def evaluate(

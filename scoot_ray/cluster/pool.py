@@ -14,8 +14,9 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from scoot_ray.cluster.activity import Activity
 from scoot_ray.cluster.arrival import arrived, astray
 from scoot_ray.cluster.capacity import View
+from scoot_ray.cluster.deadline import deadline_s
 from scoot_ray.cluster.entrance import Entrance
-from scoot_ray.cluster.evaluation import Finished, deadline_s
+from scoot_ray.cluster.evaluation import Finished
 from scoot_ray.cluster.nodes import Nodes
 from scoot_ray.cluster.placement import reserve
 from scoot_ray.cluster.running import Running, fault

@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 from rich.console import Console
 
 from scoot_ray.cluster.session import ray_session
-from scoot_ray.driver import RunError, Stop, check_cluster, check_trace, pool_of
+from scoot_ray.driver import RunError, check_cluster, check_trace, pool_of
 from scoot_ray.environment import environment_of
 from scoot_ray.finalists import key
 from scoot_ray.inference import ByOrder, Interval
@@ -26,6 +26,7 @@ from scoot_ray.results.live import PlainLines
 from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Bounded, Failed, Measured, Metrics, Observation, Origin, Outcome, Trial
 from scoot_ray.standing import promised_metrics
+from scoot_ray.stopping import Stop
 from scoot_ray.study import MAX_RATE, Parallelism
 from scoot_ray.tune import Evaluator, Watcher, tune
 from scoot_ray.tune import Stop as Stopping

@@ -43,7 +43,7 @@ class LocalStorage:
                 aside.chmod(0o755)
             aside.replace(path)
         except OSError:
-            aside.unlink(missing_ok=True)  # on a full disk its room is wanted
+            _remove(aside)  # on a full disk its room is wanted
             raise
 
     def create(self, name: str, content: bytes) -> None:
@@ -59,8 +59,7 @@ class LocalStorage:
             _link(aside, path)
             _sync_folder(path.parent)
         finally:
-            with contextlib.suppress(OSError):  # what went wrong before says more
-                aside.unlink(missing_ok=True)
+            _remove(aside)
 
     def names(self, under: str = "") -> tuple[str, ...]:
         """What is in a folder, in order."""
@@ -80,6 +79,12 @@ class LocalStorage:
 
 def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")  # process ids are not unique over NFS
+
+
+def _remove(aside: Path) -> None:
+    """Remove what is no longer needed; where that fails, as on a disk gone read-only, it harms nobody."""
+    with contextlib.suppress(OSError):
+        aside.unlink(missing_ok=True)
 
 
 def _link(aside: Path, path: Path) -> None:

@@ -161,3 +161,17 @@ def test_a_place_that_cannot_be_used_is_refused_without_repeating_it(place: str,
         storage_at(place)
     assert "secret" not in str(caught.value)
     assert "abc" not in str(caught.value)
+
+
+def test_a_disk_gone_read_only_is_named_by_the_first_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    storage = LocalStorage(tmp_path)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    storage.create("000000.json", b"{}")
+    assert storage.read("000000.json") == b"{}", "what was created is there, though its copy could not be removed"
+    with pytest.raises(FileExistsError):
+        storage.create("000000.json", b"{}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ray._private import services
 
 from tests.integration.conftest import eventually, free_port
@@ -54,18 +55,30 @@ def autoscaling(folder: Path, groups: Mapping[str, Any]) -> Iterator[str]:
         assert eventually(lambda: "Ray runtime started" in log.read_text(), 150), log.read_text()
         yield address
     finally:
-        _end(head)
+        _end(head, address)
 
 
-def _end(head: subprocess.Popen[bytes]) -> None:
-    """The raylets that the monitor has started notice that their head has gone."""
+def _end(head: subprocess.Popen[bytes], address: str) -> None:
+    """End the head, and then the raylets that its monitor has started, which would wait a minute for another head."""
     head.terminate()
     try:
         head.wait(timeout=45)
     except subprocess.TimeoutExpired:
         os.killpg(head.pid, signal.SIGKILL)
         head.wait(timeout=10)
-    time.sleep(1)  # what is left of the session hears of it
+    left = [one for one in psutil.process_iter() if _of(one, address)]
+    for one in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(left, timeout=10)
+
+
+def _of(process: psutil.Process, address: str) -> bool:
+    """Whether it is part of the cluster with this head."""
+    try:
+        return f"--gcs-address={address}" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
 
 
 def _configuration(address: str, groups: Mapping[str, Any]) -> dict[str, Any]:

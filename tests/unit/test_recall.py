@@ -113,3 +113,21 @@ def test_a_run_that_remembers_too_little_says_what_is_missing(away: tuple[Resolv
     assert "workload" in done.output
     assert "trace.jsonl" in done.output
     assert CliRunner().invoke(main, ["status", str(run)]).exit_code == 0, "its result is there"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [('{"remem', "is not JSON"), ("[]", "is not a JSON object"), ('{"remembered": {}}', "is damaged, at 'traffic'")],
+)
+@pytest.mark.parametrize("verb", ["report", "explain"])
+def test_a_broken_note_of_the_environment_is_one_line(
+    away: tuple[Resolved, Path], tmp_path: Path, verb: str, content: str, said: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(away[1], run)
+    (run / "environment.json").write_text(content)
+    found = CliRunner().invoke(main, [verb, str(run)])
+    assert found.exit_code == 1
+    assert found.exception is None or isinstance(found.exception, SystemExit)
+    (line,) = found.output.strip().splitlines()
+    assert f"environment.json: {said}" in line

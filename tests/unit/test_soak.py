@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scoot_ray.cluster.evaluation import deadline_s
+from scoot_ray.cluster.deadline import deadline_s
 from scoot_ray.cluster.loads import MemoryWatch
 from scoot_ray.confirm import next_trials, starts
 from scoot_ray.journal import Journal

@@ -1,4 +1,4 @@
-"""The pool around a Ray that does as it is told: results that do not come, workers that die, and what both cost."""
+"""The pool around a Ray that does as it is told: results that do not come, workers that die, what both have cost."""
 
 from __future__ import annotations
 

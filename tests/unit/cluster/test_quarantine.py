@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scoot_ray.cluster.capacity import Autoscaler, Node, View
@@ -135,6 +137,37 @@ def test_the_only_node_is_used_whatever_is_known_against_it(monkeypatch: pytest.
 def test_nothing_is_held_against_a_node_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes, _ = nodes_with_bad(monkeypatch, view("other"))
     assert nodes.notices == ()
+
+
+def canary(number: int) -> Trial:
+    return Trial(number, {"max_num_seqs": 8}, Origin.PROBE)
+
+
+def test_the_default_is_measured_again_where_it_was_measured_least() -> None:
+    nodes, seen = Nodes(Resources(cpus=1.0)), view("a", "b", "c")
+    default = Trial(0, {"max_num_seqs": 8}, Origin.DEFAULT)
+    nodes.note("a", Observation(default, FINE), seen)
+    nodes.note("b", Observation(Trial(1, {"max_num_seqs": 16}, Origin.MODEL), FINE), seen)
+    went = []
+    for number in range(2, 7):
+        (node,) = nodes.for_trial(canary(number), seen).values()
+        nodes.note(node, Observation(canary(number), FINE), seen)
+        went.append(node)
+    assert went == ["b", "c", "a", "b", "c"]
+    assert nodes.for_trial(trial(8), seen) == {}, "others go anywhere"
+
+
+def test_a_canary_waits_for_no_node_in_particular_where_none_or_one_has_room() -> None:
+    nodes, seen = Nodes(Resources(cpus=1.0)), view("a", "b")
+    full = View(tuple(replace(node, available={"CPU": 0.0}) for node in seen.nodes))
+    assert nodes.for_trial(canary(1), full) == {}
+    assert nodes.for_trial(canary(1), View((seen.nodes[0], full.nodes[1]))) == {}
+
+
+def test_no_canary_of_the_default_goes_to_a_node_in_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = view("a", "b", "bad")
+    nodes, _ = nodes_with_bad(monkeypatch, seen)
+    assert nodes.for_trial(canary(9), seen) == {"ray.io/node-id": "a"}
 
 
 def test_what_is_waited_for_is_said() -> None:

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from scoot_ray.cli import main
-from scoot_ray.driver import Stop
 from scoot_ray.log import Log
 from scoot_ray.results.live import EventLines, EventSink
 from scoot_ray.search import Bounded, Failed, FailureKind, Measured, Observation, Origin, Trial
+from scoot_ray.stopping import Stop
 from tests.unit.live.scenes import TWO, Busy, plan
 from tests.unit.test_confirm import DEFAULT, searched
 

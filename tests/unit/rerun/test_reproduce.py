@@ -236,3 +236,10 @@ def test_a_trial_still_open_has_nothing_to_compare_with(run: RunFolder, resolved
         (open_one / "journal" / path.name).write_bytes(path.read_bytes())
     with pytest.raises(CannotReproduce, match="--trial: 0: has not ended; allowed: none yet"):
         read_past(resolved, RunFolder(open_one), 0)
+
+
+def test_a_trace_that_has_moved_is_named_and_one_that_is_not_there_refused(run: RunFolder, tmp_path: Path) -> None:
+    missing = tmp_path / "moved.jsonl"
+    found = CliRunner().invoke(main, ["reproduce", str(run), "--trial", "0", "--trace", str(missing)])
+    assert found.exit_code == 2
+    assert str(missing) in found.output
