@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from scoot_ray.load.figures.intervals import FEWEST, intervals_of
+from scoot_ray.load.figures.intervals import FEWEST, intervals_of, share_interval
 from scoot_ray.load.figures.metrics import metrics_of
 from scoot_ray.load.trace import RequestRecord
 from tests.unit.load.test_load_metrics import failure, success
@@ -52,3 +53,13 @@ def test_a_latency_that_few_requests_have_has_none() -> None:
     found = intervals_of(records)
     assert "mean_ttft_ms" in found
     assert not [name for name in found if "tpot" in name or "itl" in name]
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 1), (1, 1), (0, 50), (3, 200), (199, 200), (50, 50)])
+def test_a_shares_interval_is_the_exact_one(hits: int, count: int) -> None:
+    exact = stats.binomtest(hits, count).proportion_ci(0.95, method="exact")
+    assert share_interval(hits, count) == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+def test_a_share_of_nothing_has_no_interval() -> None:
+    assert share_interval(0, 0) is None
