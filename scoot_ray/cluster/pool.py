@@ -28,7 +28,8 @@ from scoot_ray.run_folder import RunFolder
 from scoot_ray.search import Failed, FailureKind, Observation, Trial
 from scoot_ray.study import Resources
 
-_PATIENCE_S = 15.0  # for a slot that was idle and is somebody else's now
+_PATIENCE_S = 15.0  # for a slot that was idle and is somebody else's now, and for a worker on a node that is leaving
+_WORKER_S = 900.0  # for a worker's first word: its environment may have to be installed
 _FETCH_S = 1.0  # for a result that is on this machine
 
 
@@ -190,23 +191,29 @@ class RayPool:
             one.release()
 
     def _take_back(self) -> None:
-        """Take back what waits and may not start any more, or waits in vain for a slot that looked idle or best."""
-        shut = not self._entrance.gate.open
-        for one in reversed([one for one in self._running.values() if one.waits]):
+        """Take back what may not start any more, or waits in vain: for a slot that looked idle or best, or for a worker.
+
+        Ray starts no worker on a node that is being drained, though it has reserved a place there for it before.
+        """
+        shut, now_s = not self._entrance.gate.open, time.monotonic()
+        for one in reversed([one for one in self._running.values() if one.began_s is None]):
             too_many = len(self._running) > self._entrance.rules.parallelism.asked
-            in_vain = (too_many or one.bound) and time.monotonic() - one.submitted_s > _PATIENCE_S
-            if shut or in_vain:
+            in_vain = (too_many or one.bound) and now_s - one.submitted_s > _PATIENCE_S
+            left = one.leaving and one.silent_s(now_s) > _PATIENCE_S
+            if left or (one.waits and (shut or in_vain)):
                 self._running.pop(one.trial.id)
                 self._nodes.taken_back(one.trial)
                 one.release()
 
     def _overdue(self) -> list[Observation]:
-        """Give up on workers that have had more time than every phase together may take."""
+        """Give up on workers that have had more time than every phase together may take, or than one needs to start."""
         now_s, observations = time.monotonic(), []
         for one in tuple(self._running.values()):
-            limit_s = deadline_s(self._study, one.trial)
-            if one.began_s is not None and now_s - one.began_s > limit_s:
-                failed = Failed(FailureKind.INTERNAL, f"no answer from the worker within {limit_s:.0f} s")
+            limit_s, late = deadline_s(self._study, one.trial), "no answer from the worker"
+            if one.began_s is None:
+                limit_s, late = _WORKER_S, "no worker was started in its place"
+            if one.silent_s(now_s) > limit_s or one.runs_s(now_s) > limit_s:
+                failed = Failed(FailureKind.INTERNAL, f"{late} within {limit_s:.0f} s")
                 observations.append(Observation(one.trial, failed, one.where, one.lost_timings(now_s)))
                 self._ended(one, observations[-1])
         return observations

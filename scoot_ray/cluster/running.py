@@ -47,6 +47,14 @@ class Running:
         """Whether no node is known to hold it yet."""
         return self.node is None and self.began_s is None
 
+    def silent_s(self, now_s: float) -> float:
+        """For how long it has held resources without a word of its worker."""
+        return 0.0 if self.held_since_s is None or self.began_s is not None else now_s - self.held_since_s
+
+    def runs_s(self, now_s: float) -> float:
+        """For how long its worker has been known to run."""
+        return 0.0 if self.began_s is None else now_s - self.began_s
+
     def activity(self, now_s: float) -> Activity:
         """What it is doing."""
         return Activity(self.trial, self.phase, now_s - self.phase_since_s, self.where)

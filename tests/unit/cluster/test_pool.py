@@ -37,6 +37,7 @@ class World:
         self.elsewhere: set[str] = set()
         self.vanished: set[str] = set()  # said to be here, and not to be had
         self.nodes: dict[str, frozenset[str]] = {"n": frozenset()}
+        self.draining: set[str] = set()
         self._workers = itertools.count(1)
         self._groups = itertools.count(1)
 
@@ -88,7 +89,8 @@ class World:
 
     def look(self, own: object, fresh: bool = False) -> View:
         has = {"CPU": 8.0}
-        return View(tuple(Node(name, name, has, has, {}, True, groups) for name, groups in self.nodes.items()))
+        stays = {name: name not in self.draining for name in self.nodes}
+        return View(tuple(Node(name, name, has, has, {}, stays[name], groups) for name, groups in self.nodes.items()))
 
 
 @pytest.fixture
@@ -195,3 +197,34 @@ def test_what_no_node_can_hold_is_noticed_until_one_can(world: World, under_test
     world.nodes["n"] = frozenset()
     wait_s(under_test, world, 2.0)
     assert list(under_test.notices) == []
+
+
+def test_a_trial_whose_node_is_drained_before_its_worker_is_there_is_taken_back(
+    world: World, under_test: RayPool
+) -> None:
+    under_test.submit(Trial(0, {}, Origin.MODEL))
+    world.nodes["n"] = frozenset({"g1"})
+    assert wait_s(under_test, world, 60.0) == [], "a worker may take long where its node stays"
+    assert list(under_test.pending) == [0]
+    world.draining.add("n")
+    assert wait_s(under_test, world, 5.0) == [], "nothing was measured, and nothing has failed"
+    assert not under_test.pending
+
+
+def test_a_worker_that_has_begun_may_end_on_a_node_that_is_drained(world: World, under_test: RayPool) -> None:
+    under_test.submit(Trial(0, {}, Origin.MODEL))
+    world.nodes["n"], world.here["w1 phase"] = frozenset({"g1"}), ("replaying", "n")
+    wait_s(under_test, world, 5.0)
+    world.draining.add("n")
+    assert wait_s(under_test, world, 60.0) == []
+    world.here["w1 result"] = FINE
+    (seen,) = wait_s(under_test, world, 3.0)
+    assert isinstance(seen.outcome, Measured)
+
+
+def test_a_worker_that_is_never_started_is_given_up_without_a_label(world: World, under_test: RayPool) -> None:
+    under_test.submit(Trial(0, {}, Origin.MODEL))
+    world.nodes["n"] = frozenset({"g1"})
+    (lost,) = wait_s(under_test, world, 1_000.0)
+    assert lost.outcome == Failed(FailureKind.INTERNAL, "no worker was started in its place within 900 s")
+    assert not under_test.pending
