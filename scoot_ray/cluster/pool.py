@@ -191,7 +191,7 @@ class RayPool:
             one.release()
 
     def _take_back(self) -> None:
-        """Take back what may not start any more, or waits in vain: for a slot that looked idle or best, or for a worker.
+        """Take back what may not start any more, or waits in vain: for a slot that looked idle or best, or a worker.
 
         Ray starts no worker on a node that is being drained, though it has reserved a place there for it before.
         """

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.integration.conftest import Run, a_run, eventually
@@ -55,6 +56,12 @@ def raylet(node: Any) -> int:
     return pid
 
 
+def has_worker(node: Any) -> bool:
+    """Whether an actor lives on that node: Ray calls a process with none `ray::IDLE`."""
+    names = [" ".join(one.cmdline()[:1]) for one in psutil.Process(raylet(node)).children()]
+    return any(name.startswith("ray::") and not name.startswith("ray::IDLE") for name in names)
+
+
 def test_a_node_that_joins_is_used_and_one_cpu_was_one_evaluation(elastic: Run, machines: Any) -> None:
     elastic.document["budget"] = {"observations": 6}
     driver = elastic.start("tune", str(elastic.study), "--json")
@@ -86,24 +93,42 @@ def test_a_killed_node_costs_its_trial_a_retry_and_nothing_else(elastic: Run, ma
     assert elastic.engines() == []
 
 
-def test_a_drained_node_is_left_alone_and_its_trial_ends(elastic: Run, machines: Any) -> None:
+def drain(machines: Any, node: Any) -> None:
     import ray._raylet
 
-    elastic.document["budget"] = {"observations": 5}
-    driver = elastic.start("tune", str(elastic.study), "--json")
-    assert eventually(lambda: elastic.events("submitted"), 120)
-    node = machines.add_node(num_cpus=1)
-    assert eventually(lambda: under_way(elastic) == 2 and len(elastic.engines()) >= 2, 120)
     soon_ms = int((datetime.now(UTC) + timedelta(minutes=5)).timestamp() * 1000)
     head: Any = ray._raylet.GcsClient  # type: ignore[attr-defined]  # compiled, without types
     drained, why = head(machines.address).drain_node(node.node_id, 2, "spot instance goes", soon_ms)
     assert drained, why
+
+
+def test_a_drained_node_is_left_alone_and_its_trial_ends(elastic: Run, machines: Any) -> None:
+    elastic.document["budget"] = {"observations": 5}
+    driver = elastic.start("tune", str(elastic.study), "--json")
+    assert eventually(lambda: elastic.events("submitted"), 120)
+    node = machines.add_node(num_cpus=1)
+    assert eventually(lambda: under_way(elastic) == 2 and has_worker(node), 120)
+    drain(machines, node)
     before = len(elastic.settled())
     assert eventually(lambda: len(elastic.settled()) >= before + 2, 120)
     assert under_way(elastic) <= 1
     code, out, err = elastic.finish(driver)
     assert code == 0, err
     assert json.loads(out)["outcomes"] == {"measured": 5, "bounded": 0, "failed": {}, "retried": 0}
+
+
+def test_a_node_drained_before_the_worker_is_there_costs_nothing(elastic: Run, machines: Any) -> None:
+    elastic.document["budget"] = {"observations": 4}
+    driver = elastic.start("tune", str(elastic.study), "--json")
+    assert eventually(lambda: elastic.events("submitted"), 120)
+    node = machines.add_node(num_cpus=1)
+    assert eventually(lambda: under_way(elastic) == 2, 120)
+    drain(machines, node)
+    code, out, err = elastic.finish(driver)
+    assert code == 0, err
+    assert sorted(elastic.settled()) == list(range(4))
+    assert json.loads(out)["outcomes"] == {"measured": 4, "bounded": 0, "failed": {}, "retried": 0}
+    assert elastic.engines() == []
 
 
 def test_out_of_its_window_nothing_starts_and_within_it_goes_on(elastic: Run) -> None:
