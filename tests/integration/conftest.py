@@ -191,4 +191,7 @@ def a_run(tmp_path: Path, address: str) -> Iterator[Run]:
         for process in found.started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.communicate(timeout=30)
+            process.wait(timeout=30)
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
